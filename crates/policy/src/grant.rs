@@ -1,0 +1,528 @@
+//! Requested ∩ permitted: what a step really holds. Built here and nowhere else, out of a bundle whose signatures were
+//! checked and the operator's policies.
+
+use crate::{
+    Capabilities, Digest, FileError, FileRight, Name, PathPattern, Place, SitePolicy, StoryPolicy,
+    UnitKind, VerifiedBundle,
+    meaning::{FlagsMeaning, Limits},
+    tables::Definitions,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What one step or check holds. Its only sources are [`resolve`] and, for `exec`, [`Grant::whole_folders`].
+#[derive(Debug, Clone)]
+pub struct Grant {
+    unit: String,
+    requested: Capabilities,
+    permitted: Capabilities,
+    /// For `exec`: folders with every right, and folders with the reading ones.
+    whole: BTreeMap<String, bool>,
+}
+
+/// Why something is not granted: the rule, and what would allow it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} is not granted to `{unit}`: {rule}")]
+pub struct Denial {
+    /// The step or check.
+    pub unit: String,
+    /// What it tried, such as `files.write on a/b`.
+    pub what: String,
+    /// The rule by which it was refused, and what would allow it.
+    pub rule: String,
+}
+
+/// Why a story's requests and the policies do not fit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GrantError {
+    /// The story's policy file is at fault.
+    #[error(transparent)]
+    Policy(#[from] FileError),
+    /// A unit asks for more than the policy permits.
+    #[error(
+        "the {kind} `{unit}` requests `{power}`, which the policy of story {story} does not permit"
+    )]
+    NotPermitted {
+        /// The story.
+        story: String,
+        /// What the unit is.
+        kind: &'static str,
+        /// Its name.
+        unit: String,
+        /// The power, as a policy would write it.
+        power: String,
+    },
+    /// The policy permits, and the manifest requests, a name without a meaning.
+    #[error("the {kind} `{unit}` requests `{power}`, but no policy says what {name:?} means")]
+    NoMeaning {
+        /// What the unit is.
+        kind: &'static str,
+        /// Its name.
+        unit: String,
+        /// The power.
+        power: String,
+        /// The name without a meaning.
+        name: String,
+    },
+}
+
+/// A story that may be planned: verified bytes, grants for every unit, what names mean, limits.
+#[derive(Debug, Clone)]
+pub struct ResolvedStory {
+    /// The bytes and their manifest.
+    pub bundle: VerifiedBundle,
+    /// The story's title in the policy.
+    pub title: String,
+    /// One grant a unit, in the manifest's order.
+    pub grants: Vec<Grant>,
+    /// Site and story together.
+    pub definitions: Definitions,
+    /// Of every step.
+    pub limits: Limits,
+}
+
+/// Brings together what the author requests and what the operator permits.
+///
+/// # Errors
+/// [`GrantError`]: a grant for a unit that does not exist, a request that is not permitted, a name without a meaning, a
+/// name that site and story both define.
+pub fn resolve(
+    bundle: VerifiedBundle,
+    story: &StoryPolicy,
+    site: &SitePolicy,
+) -> Result<ResolvedStory, GrantError> {
+    let manifest = bundle.manifest();
+    let definitions = merge(&site.definitions, &story.definitions)?;
+    for (unit, (permitted, span)) in &story.grants {
+        let Some(known) = manifest.units.iter().find(|u| u.name == *unit) else {
+            let names: Vec<&str> = manifest.units.iter().map(|u| u.name.as_str()).collect();
+            return Err(FileError::at(
+                span.clone(),
+                format!("story {} has no step or check named `{unit}`", story.id),
+            )
+            .help(format!("it has: {}", names.join(", ")))
+            .into());
+        };
+        if known.kind != UnitKind::Step
+            && let Some(power) = permitted.first_change()
+        {
+            let message = format!(
+                "`{unit}` is a {}: it only looks, so `{power}` cannot be granted to it",
+                known.kind.word()
+            );
+            return Err(FileError::at(span.clone(), message).into());
+        }
+    }
+    let nothing = Capabilities::default();
+    let mut grants = Vec::new();
+    for unit in &manifest.units {
+        let permitted = story
+            .grants
+            .get(&unit.name)
+            .map_or(&nothing, |(powers, _)| powers);
+        let fit = Fit {
+            story: story.id.as_str(),
+            kind: unit.kind.word(),
+            unit: unit.name.as_str(),
+        };
+        fit.permits(&unit.requests, permitted)?;
+        fit.names_mean(&unit.requests, &definitions)?;
+        grants.push(Grant {
+            unit: unit.name.as_str().to_owned(),
+            requested: unit.requests.clone(),
+            permitted: permitted.clone(),
+            whole: BTreeMap::new(),
+        });
+    }
+    let limits = story.limits(&site.limits)?;
+    Ok(ResolvedStory {
+        title: story.title.clone(),
+        bundle,
+        grants,
+        definitions,
+        limits,
+    })
+}
+
+struct Fit<'a> {
+    story: &'a str,
+    kind: &'static str,
+    unit: &'a str,
+}
+
+impl Fit<'_> {
+    fn refuse(&self, power: String) -> GrantError {
+        GrantError::NotPermitted {
+            story: self.story.to_owned(),
+            kind: self.kind,
+            unit: self.unit.to_owned(),
+            power,
+        }
+    }
+
+    fn permits(&self, asked: &Capabilities, permitted: &Capabilities) -> Result<(), GrantError> {
+        for (right, paths) in &asked.files {
+            let allowed = permitted.files.get(right).map_or(&[][..], Vec::as_slice);
+            self.covers(&format!("files.{}", right.key()), paths, allowed)?;
+        }
+        self.covers(
+            "processes.holders",
+            &asked.processes_holders,
+            &permitted.processes_holders,
+        )?;
+        for (flag, values) in &asked.flags_set {
+            let allowed = permitted.flags_set.get(flag);
+            if let Some(value) = values
+                .iter()
+                .find(|v| !allowed.is_some_and(|a| a.contains(*v)))
+            {
+                return Err(self.refuse(format!("flags.set = {{ {flag} = {value:?} }}")));
+            }
+        }
+        for ((key, asked), (_, permitted)) in
+            named_powers(asked).into_iter().zip(named_powers(permitted))
+        {
+            if let Some(name) = asked.difference(permitted).next() {
+                return Err(self.refuse(format!("{key} = [\"{name}\"]")));
+            }
+        }
+        Ok(())
+    }
+
+    fn covers(
+        &self,
+        key: &str,
+        asked: &[PathPattern],
+        permitted: &[PathPattern],
+    ) -> Result<(), GrantError> {
+        match asked
+            .iter()
+            .find(|a| !permitted.iter().any(|p| p.covers(a)))
+        {
+            Some(pattern) => Err(self.refuse(format!("{key} = [{:?}]", pattern.as_str()))),
+            None => Ok(()),
+        }
+    }
+
+    fn names_mean(
+        &self,
+        asked: &Capabilities,
+        definitions: &Definitions,
+    ) -> Result<(), GrantError> {
+        let no_meaning = |power: &str, name: &str| GrantError::NoMeaning {
+            kind: self.kind,
+            unit: self.unit.to_owned(),
+            power: power.to_owned(),
+            name: name.to_owned(),
+        };
+        for (key, names) in named_powers(asked) {
+            for name in names {
+                let known = match key.split('.').next() {
+                    Some("services") => definitions.services.contains_key(name),
+                    Some("commands") => definitions.commands.contains_key(name),
+                    Some("processes") => definitions.processes.contains_key(name),
+                    _ => definitions.flags.is_some(),
+                };
+                if !known {
+                    return Err(no_meaning(key, name.as_str()));
+                }
+            }
+        }
+        if let (Some((flag, values)), flags) = (asked.flags_set.iter().next(), &definitions.flags) {
+            let Some(FlagsMeaning { values: known, .. }) = flags else {
+                return Err(no_meaning("flags.set", flag.as_str()));
+            };
+            if let Some(value) = values.iter().find(|v| !known.contains_key(*v)) {
+                return Err(no_meaning("flags.set", value));
+            }
+        }
+        let patterns = asked
+            .files
+            .values()
+            .flatten()
+            .chain(&asked.processes_holders);
+        for pattern in patterns {
+            if !definitions.folders.contains_key(pattern.folder()) {
+                return Err(no_meaning(pattern.as_str(), pattern.folder()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The powers over plain names, by their keys.
+fn named_powers(powers: &Capabilities) -> [(&'static str, &BTreeSet<Name>); 8] {
+    [
+        ("flags.get", &powers.flags_get),
+        ("processes.list", &powers.processes_list),
+        ("processes.stop", &powers.processes_stop),
+        ("services.status", &powers.services_status),
+        ("services.start", &powers.services_start),
+        ("services.stop", &powers.services_stop),
+        ("services.restart", &powers.services_restart),
+        ("commands.run", &powers.commands_run),
+    ]
+}
+
+fn merge(site: &Definitions, story: &Definitions) -> Result<Definitions, FileError> {
+    let mut all = site.clone();
+    let twice = |what: &str, name: &str| FileError {
+        message: format!("{what} {name:?} is defined in site.toml already"),
+        span: None,
+        help: Some("one name has one meaning: rename or remove one of the two".to_owned()),
+    };
+    for (name, folder) in &story.folders {
+        if all.folders.get(name).is_some_and(|known| known != folder) {
+            return Err(twice("the folder", name));
+        }
+        all.folders.insert(name.clone(), folder.clone());
+    }
+    if let Some(flags) = &story.flags {
+        if all.flags.is_some() {
+            return Err(twice("the table", "flags"));
+        }
+        all.flags = Some(flags.clone());
+    }
+    for (name, meaning) in &story.commands {
+        if all.commands.insert(name.clone(), meaning.clone()).is_some() {
+            return Err(twice("the command", name.as_str()));
+        }
+    }
+    for (name, meaning) in &story.services {
+        if all.services.insert(name.clone(), meaning.clone()).is_some() {
+            return Err(twice("the service", name.as_str()));
+        }
+    }
+    for (name, meaning) in &story.processes {
+        if all
+            .processes
+            .insert(name.clone(), meaning.clone())
+            .is_some()
+        {
+            return Err(twice("the process selector", name.as_str()));
+        }
+    }
+    all.folders
+        .entry(crate::pattern::DEFAULT_FOLDER.to_owned())
+        .or_insert_with(|| ".".to_owned());
+    Ok(all)
+}
+
+impl Grant {
+    /// The grant of `exec`: whole folders, by name, with `true` for read-only ones. No story, no other power.
+    pub fn whole_folders(folders: impl IntoIterator<Item = (String, bool)>) -> Grant {
+        Grant {
+            unit: "exec".to_owned(),
+            requested: Capabilities::default(),
+            permitted: Capabilities::default(),
+            whole: folders.into_iter().collect(),
+        }
+    }
+
+    /// A grant of nothing, for asking a component which steps it knows.
+    pub fn nothing(unit: &str) -> Grant {
+        Grant {
+            unit: unit.to_owned(),
+            ..Grant::whole_folders([])
+        }
+    }
+
+    /// The step or check that holds it.
+    pub fn unit(&self) -> &str {
+        &self.unit
+    }
+
+    fn denial(&self, what: String, rule: impl Into<String>) -> Denial {
+        Denial {
+            unit: self.unit.clone(),
+            what,
+            rule: rule.into(),
+        }
+    }
+
+    /// Whether `right` is held on `place`.
+    pub fn holds(&self, right: FileRight, place: &Place) -> bool {
+        if let Some(read_only) = self.whole.get(&place.folder) {
+            return !(*read_only && right.changes());
+        }
+        let means = |powers: &Capabilities, right| {
+            powers
+                .files
+                .get(&right)
+                .is_some_and(|patterns| patterns.iter().any(|p| p.matches(place)))
+        };
+        let both = |right| means(&self.requested, right) && means(&self.permitted, right);
+        both(right) || (right == FileRight::List && both(FileRight::Read))
+    }
+
+    /// Every right held on `place`.
+    pub fn rights(&self, place: &Place) -> BTreeSet<FileRight> {
+        FileRight::ALL
+            .into_iter()
+            .filter(|right| self.holds(*right, place))
+            .collect()
+    }
+
+    /// Whether the step may know that `place` exists and pass through it: it holds some right on it, or on something
+    /// that may lie below it.
+    pub fn may_see(&self, place: &Place) -> bool {
+        if self.whole.contains_key(&place.folder) || !self.rights(place).is_empty() {
+            return true;
+        }
+        let patterns = self
+            .requested
+            .files
+            .values()
+            .flatten()
+            .chain(&self.requested.processes_holders);
+        patterns
+            .clone()
+            .any(|p| p.lies_below(place) || (p.matches(place) && place.path.as_os_str().is_empty()))
+            || self
+                .requested
+                .processes_holders
+                .iter()
+                .any(|p| p.matches(place))
+            || place.path.as_os_str().is_empty()
+    }
+
+    /// Whether any right is held on something below `place`, so that a moved directory there could widen rights.
+    pub fn reaches_below(&self, place: &Place) -> bool {
+        let inside = Place {
+            folder: place.folder.clone(),
+            path: place.path.join("\u{0}"),
+        };
+        self.whole.contains_key(&place.folder)
+            || self
+                .requested
+                .files
+                .values()
+                .flatten()
+                .any(|p| p.lies_below(place) || p.matches(&inside))
+    }
+
+    /// Whether hard links may be written through: only where every name of a file is the step's own, as with `exec`.
+    pub fn allows_hard_links(&self, folder: &str) -> bool {
+        self.whole.contains_key(folder)
+    }
+
+    /// Demands `right` on `place`.
+    ///
+    /// # Errors
+    /// [`Denial`] naming the rule.
+    pub fn file(&self, right: FileRight, place: &Place) -> Result<(), Denial> {
+        if self.holds(right, place) {
+            return Ok(());
+        }
+        let key = right.key();
+        let rule = if self.whole.contains_key(&place.folder) {
+            format!("the folder {:?} is read-only", place.folder)
+        } else {
+            let patterns: Vec<&str> = self
+                .requested
+                .files
+                .get(&right)
+                .into_iter()
+                .flatten()
+                .map(PathPattern::as_str)
+                .collect();
+            let held = if patterns.is_empty() {
+                format!("it holds no `files.{key}`")
+            } else {
+                format!("its `files.{key}` is {patterns:?}")
+            };
+            format!("{held}; `files.{key} = [\"{place}\"]` in manifest and policy would allow it")
+        };
+        Err(self.denial(format!("files.{key} on {place}"), rule))
+    }
+
+    /// Demands that `place` may be seen at all.
+    ///
+    /// # Errors
+    /// [`Denial`] naming the rule.
+    pub fn see(&self, place: &Place) -> Result<(), Denial> {
+        if self.may_see(place) {
+            return Ok(());
+        }
+        Err(self.denial(
+            format!("looking at {place}"),
+            format!("it holds no right there; `files.read = [\"{place}\"]` would allow it"),
+        ))
+    }
+
+    /// Demands to ask who holds `place` open.
+    ///
+    /// # Errors
+    /// [`Denial`] naming the rule.
+    pub fn holders(&self, place: &Place) -> Result<(), Denial> {
+        let means =
+            |powers: &Capabilities| powers.processes_holders.iter().any(|p| p.matches(place));
+        if means(&self.requested) && means(&self.permitted) {
+            return Ok(());
+        }
+        Err(self.denial(
+            format!("processes.holders on {place}"),
+            format!("`processes.holders = [\"{place}\"]` in manifest and policy would allow it"),
+        ))
+    }
+
+    /// Demands a power over a plain name: `key` is one of `flags.get`, `processes.list`, `processes.stop`,
+    /// `services.status|start|stop|restart`, `commands.run`.
+    ///
+    /// # Errors
+    /// [`Denial`] naming the rule.
+    pub fn named(&self, key: &str, name: &str) -> Result<Name, Denial> {
+        let find = |powers: &Capabilities| {
+            let (_, names) = named_powers(powers).into_iter().find(|(k, _)| *k == key)?;
+            names.iter().find(|n| n.as_str() == name).cloned()
+        };
+        find(&self.requested)
+            .and_then(|_| find(&self.permitted))
+            .ok_or_else(|| {
+                self.denial(
+                    format!("{key} {name:?}"),
+                    format!("`{key} = [{name:?}]` in manifest and policy would allow it"),
+                )
+            })
+    }
+
+    /// Demands to set `flag` to `value`.
+    ///
+    /// # Errors
+    /// [`Denial`] naming the rule, which may be about the flag or about the value.
+    pub fn set_flag(&self, flag: &str, value: &str) -> Result<Name, Denial> {
+        let find = |powers: &Capabilities| {
+            powers
+                .flags_set
+                .iter()
+                .find(|(n, _)| n.as_str() == flag)
+                .map(|(n, v)| (n.clone(), v.clone()))
+        };
+        let what = format!("flags.set {flag:?} to {value:?}");
+        let (Some((name, asked)), Some((_, permitted))) =
+            (find(&self.requested), find(&self.permitted))
+        else {
+            let rule = format!(
+                "`flags.set = {{ {flag} = {value:?} }}` in manifest and policy would allow it"
+            );
+            return Err(self.denial(what, rule));
+        };
+        let both: Vec<&String> = asked.intersection(&permitted).collect();
+        if both.iter().any(|v| *v == value) {
+            return Ok(name);
+        }
+        Err(self.denial(what, format!("this flag may only be set to {both:?}")))
+    }
+}
+
+impl ResolvedStory {
+    /// Digest over everything that decides what a run may do: bundle, grants, meanings, limits.
+    pub fn digest(&self) -> Digest {
+        let grants = format!("{:?}", self.grants);
+        let meanings = format!("{:?} {:?}", self.definitions, self.limits);
+        Digest::of_parts(&[
+            self.bundle.digest().bytes(),
+            grants.as_bytes(),
+            meanings.as_bytes(),
+        ])
+    }
+}

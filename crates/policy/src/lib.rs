@@ -1,0 +1,35 @@
+//! What may be done, by whom: capabilities, requests, grants, policy files, the trust root, bundles and their signatures.
+//!
+//! Pure: text and bytes come in, proofs come out. No clock, no environment, no file system, no printing, no wasmtime.
+//! Only this crate can build a [`Grant`] (what a step really holds) or a [`VerifiedBundle`] (bytes whose signatures
+//! were checked); both have private fields and one way in.
+
+mod bundle;
+mod capability;
+mod digest;
+mod duration;
+mod error;
+mod grant;
+mod ids;
+mod manifest;
+pub mod meaning;
+mod pattern;
+mod site_policy;
+mod story_policy;
+mod tables;
+mod trust;
+
+pub use bundle::{Bundle, BundleError, VerifiedBundle, pack, sign};
+pub use capability::{Capabilities, FileRight};
+pub use digest::Digest;
+pub use duration::{parse_bytes, parse_duration};
+pub use error::FileError;
+pub use grant::{Denial, Grant, GrantError, ResolvedStory, resolve};
+pub use ids::{BadStoryId, Name, StoryId};
+pub use manifest::{Manifest, Unit, UnitKind};
+pub use meaning::BadName;
+pub use pattern::{BadPattern, PathPattern, Place};
+pub use site_policy::SitePolicy;
+pub use story_policy::StoryPolicy;
+pub use tables::Definitions;
+pub use trust::{PublicKey, SecretKey, TrustRoot};

@@ -1,0 +1,151 @@
+//! What the operator's policy says a *name* means: a command line, a service, a selector of processes, the flags file,
+//! a folder, and the limits of a step. A guest only ever passes the name.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+/// A command by name: exactly this argument vector, never a shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandMeaning {
+    /// Program and arguments. A program without a slash is looked up once in the fixed `PATH`; one with a slash is
+    /// relative to the site.
+    pub argv: Vec<String>,
+    /// How long it may take; afterwards its whole process group is killed.
+    pub timeout: Duration,
+    /// The exit statuses that count as success.
+    pub expect: Vec<i32>,
+    /// What a *planned* (simulated) command answers on standard output.
+    pub simulated_stdout: String,
+    /// Variables added to the otherwise empty environment (`PATH`, `HOME`, `LANG` are fixed).
+    pub env: BTreeMap<String, String>,
+    /// Bytes kept of each output stream; the rest is counted and dropped.
+    pub output_bytes_max: usize,
+    /// The command that takes this one back, if there is one. Without it the effect cannot be undone, and the plan says so.
+    pub undo: Option<Vec<String>>,
+}
+
+/// A service by name: its pid file and the commands that start it and tell its health.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceMeaning {
+    /// File that holds the decimal process id, relative to the site.
+    pub pid_file: String,
+    /// The process that the pid file names must match this, or the file counts as stale.
+    pub selector: SelectorMeaning,
+    /// Starts the service in the background and returns, or stays in the foreground: see `start_detaches`.
+    pub start: Vec<String>,
+    /// Exits 0 when the service answers as it should.
+    pub healthy: Vec<String>,
+    /// How long `start`, and then the wait for health, may take.
+    pub timeout: Duration,
+    /// Variables added to the otherwise empty environment of the commands.
+    pub env: BTreeMap<String, String>,
+}
+
+/// Which processes a name means: executable and arguments, both as policy states them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelectorMeaning {
+    /// The executable, as `/proc/PID/exe` has it: absolute, or relative to the site. `None`: any.
+    pub exe: Option<String>,
+    /// Arguments (after the program's own name) that must stand in this order, next to each other, anywhere in the command line.
+    pub args: Vec<String>,
+    /// Between SIGTERM and SIGKILL.
+    pub grace: Duration,
+}
+
+/// Where the site's feature flags live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlagsMeaning {
+    /// YAML file, relative to the site.
+    pub file: String,
+    /// JSON pointer of a flag's scalar, with `{flag}` for its name, such as `/flags/{flag}/enabled`.
+    pub pointer: String,
+    /// Flag value (`on`, `off`, a variant) → the scalar as written in the file (`true`, `false`).
+    pub values: BTreeMap<String, String>,
+}
+
+/// What one step may use up. Every limit has a safe default; a policy may set it lower or higher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Time the guest's own code may compute.
+    pub cpu: Duration,
+    /// From the start of the step to its end, host calls and sleeping included.
+    pub wall: Duration,
+    /// Bytes over all linear memories of the instance together.
+    pub memory_bytes_max: usize,
+    /// Elements over all tables together.
+    pub table_elements_max: usize,
+    /// Open WASI resources (descriptors, streams, pollables) at a time.
+    pub handles_max: usize,
+    /// Bytes of standard output, standard error and log lines together; more are dropped, and the step fails.
+    pub output_bytes_max: usize,
+    /// Effects of one step.
+    pub effects_max: usize,
+    /// Bytes that one step may write into files.
+    pub written_bytes_max: u64,
+    /// Bytes that before-images and planning copies of one run may take.
+    pub images_bytes_max: u64,
+    /// Denials journalled one by one; the step ends at the next.
+    pub denials_max: usize,
+    /// Directory entries that one check of a directory rename or one clear looks at.
+    pub entries_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            cpu: Duration::from_secs(10),
+            wall: Duration::from_secs(120),
+            memory_bytes_max: 256 << 20,
+            table_elements_max: 100_000,
+            handles_max: 256,
+            output_bytes_max: 1 << 20,
+            effects_max: 10_000,
+            written_bytes_max: 1 << 30,
+            images_bytes_max: 4 << 30,
+            denials_max: 100,
+            entries_max: 200_000,
+        }
+    }
+}
+
+/// The name of a flag, service, command, selector or folder: lower-case letters, digits, `-`, `_` and `.`, at most 64.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(String);
+
+/// A name that is not one.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "{0:?} is not a name: 1 to 64 letters, digits, `-`, `_` or `.`, the first one a letter or digit"
+)]
+pub struct BadName(pub String);
+
+impl Name {
+    /// Checks `text`.
+    ///
+    /// # Errors
+    /// [`BadName`] when it is empty, too long or holds another character.
+    pub fn new(text: &str) -> Result<Name, BadName> {
+        let body = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let good = text.len() <= 64
+            && text
+                .chars()
+                .next()
+                .is_some_and(|c| c.is_ascii_alphanumeric())
+            && text.chars().all(body);
+        if good {
+            Ok(Name(text.to_owned()))
+        } else {
+            Err(BadName(text.to_owned()))
+        }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,84 @@
+//! `policies/site.toml`: what belongs to no one story.
+
+use crate::{
+    FileError,
+    meaning::Limits,
+    tables::{
+        Definitions, RawCommand, RawDefinitions, RawFlagsMeaning, RawLimits, RawSelector,
+        RawService,
+    },
+};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use toml::Spanned;
+
+/// What the operator says of the whole site.
+#[derive(Debug, Clone)]
+pub struct SitePolicy {
+    /// The site's name for people.
+    pub name: String,
+    /// Where the bundles lie, relative to the site.
+    pub bundles: String,
+    /// What names mean for every story.
+    pub definitions: Definitions,
+    /// Limits of every step, unless the story's policy says otherwise.
+    pub limits: Limits,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSitePolicy {
+    site: RawSite,
+    #[serde(default)]
+    folders: BTreeMap<Spanned<String>, Spanned<String>>,
+    flags: Option<RawFlagsMeaning>,
+    #[serde(default)]
+    commands: BTreeMap<Spanned<String>, RawCommand>,
+    #[serde(default)]
+    services: BTreeMap<Spanned<String>, RawService>,
+    #[serde(default)]
+    processes: BTreeMap<Spanned<String>, RawSelector>,
+    #[serde(default)]
+    limits: RawLimits,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSite {
+    name: String,
+    bundles: Spanned<String>,
+}
+
+impl SitePolicy {
+    /// Reads a site's policy.
+    ///
+    /// # Errors
+    /// [`FileError`] with its place: not TOML, unknown or missing keys, wrong types, names that are none.
+    pub fn parse(text: &str) -> Result<SitePolicy, FileError> {
+        let raw: RawSitePolicy = toml::from_str(text).map_err(|e| FileError::from_toml(&e))?;
+        let bundles = raw.site.bundles.get_ref();
+        if bundles.starts_with('/')
+            || bundles
+                .split('/')
+                .any(|part| matches!(part, "" | "." | ".."))
+        {
+            return Err(FileError::at(
+                raw.site.bundles.span(),
+                "`bundles` is a folder of the site, such as `bundles`",
+            ));
+        }
+        let definitions = RawDefinitions {
+            folders: &raw.folders,
+            flags: raw.flags.as_ref(),
+            commands: &raw.commands,
+            services: &raw.services,
+            processes: &raw.processes,
+        };
+        Ok(SitePolicy {
+            name: raw.site.name,
+            bundles: bundles.clone(),
+            definitions: definitions.parse()?,
+            limits: raw.limits.over(&Limits::default())?,
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! `policies/<story>.toml`: what one story's steps may do.
+
+use crate::{
+    Capabilities, FileError, Name, StoryId,
+    meaning::Limits,
+    tables::{
+        Definitions, RawCapabilities, RawCommand, RawDefinitions, RawFlagsMeaning, RawLimits,
+        RawSelector, RawService, name,
+    },
+};
+use serde::Deserialize;
+use std::{collections::BTreeMap, ops::Range};
+use toml::Spanned;
+
+/// What the operator says of one story.
+#[derive(Debug, Clone)]
+pub struct StoryPolicy {
+    /// Which story.
+    pub id: StoryId,
+    /// One line for people.
+    pub title: String,
+    /// File name of the bundle in the site's bundle folder.
+    pub bundle: String,
+    /// Roles of the trust root; for each, one key that holds it must have signed.
+    pub signed_by: Vec<Name>,
+    /// What names mean for this story, beside the site's own.
+    pub definitions: Definitions,
+    /// What each step and check is permitted, with the place of its table for messages.
+    pub(crate) grants: BTreeMap<Name, (Capabilities, Range<usize>)>,
+    /// As written: they are resolved against the site's own.
+    limits: RawLimits,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawStoryPolicy {
+    story: RawStory,
+    #[serde(default)]
+    folders: BTreeMap<Spanned<String>, Spanned<String>>,
+    flags: Option<RawFlagsMeaning>,
+    #[serde(default)]
+    commands: BTreeMap<Spanned<String>, RawCommand>,
+    #[serde(default)]
+    services: BTreeMap<Spanned<String>, RawService>,
+    #[serde(default)]
+    processes: BTreeMap<Spanned<String>, RawSelector>,
+    #[serde(default)]
+    limits: RawLimits,
+    #[serde(default)]
+    grants: BTreeMap<Spanned<String>, RawCapabilities>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawStory {
+    id: Spanned<String>,
+    title: String,
+    bundle: Spanned<String>,
+    signed_by: Spanned<Vec<Spanned<String>>>,
+}
+
+impl StoryPolicy {
+    /// Reads a story's policy. `expected` is the story that the file is named after.
+    ///
+    /// # Errors
+    /// [`FileError`] with its place: not TOML, unknown or missing keys, wrong types, names that are none, another
+    /// story's id, a bundle that is not a plain file name, nobody who must sign.
+    pub fn parse(text: &str, expected: &StoryId) -> Result<StoryPolicy, FileError> {
+        let raw: RawStoryPolicy = toml::from_str(text).map_err(|e| FileError::from_toml(&e))?;
+        let id = StoryId::new(raw.story.id.get_ref())
+            .map_err(|e| FileError::at(raw.story.id.span(), e.to_string()))?;
+        if id != *expected {
+            let message =
+                format!("this file is named after story {expected}, but speaks of story {id}");
+            return Err(FileError::at(raw.story.id.span(), message));
+        }
+        let bundle = raw.story.bundle.get_ref().clone();
+        if bundle.is_empty() || bundle.contains(['/', '\0']) || bundle.starts_with('.') {
+            return Err(FileError::at(
+                raw.story.bundle.span(),
+                "`bundle` is a plain file name, such as `story-1.3.wasm`",
+            ));
+        }
+        let signed_by = raw
+            .story
+            .signed_by
+            .get_ref()
+            .iter()
+            .map(name)
+            .collect::<Result<Vec<_>, _>>()?;
+        if signed_by.is_empty() {
+            return Err(FileError::at(
+                raw.story.signed_by.span(),
+                "nobody would have to sign: name at least one role",
+            ));
+        }
+        let definitions = RawDefinitions {
+            folders: &raw.folders,
+            flags: raw.flags.as_ref(),
+            commands: &raw.commands,
+            services: &raw.services,
+            processes: &raw.processes,
+        };
+        let mut grants = BTreeMap::new();
+        for (unit, powers) in &raw.grants {
+            grants.insert(name(unit)?, (powers.parse()?, unit.span()));
+        }
+        raw.limits.over(&Limits::default())?;
+        Ok(StoryPolicy {
+            id,
+            title: raw.story.title,
+            bundle,
+            signed_by,
+            definitions: definitions.parse()?,
+            grants,
+            limits: raw.limits,
+        })
+    }
+
+    /// The story's limits: its own where it says so, else `site`'s.
+    pub(crate) fn limits(&self, site: &Limits) -> Result<Limits, FileError> {
+        self.limits.over(site)
+    }
+}

@@ -1,0 +1,459 @@
+//! The TOML tables that manifest and policies share, and their way into typed values. An unknown key is an error, and
+//! so is a key that would mean nothing.
+
+use crate::{
+    Capabilities, FileError, FileRight, Name, PathPattern,
+    duration::{parse_bytes, parse_duration},
+    meaning::{CommandMeaning, FlagsMeaning, Limits, SelectorMeaning, ServiceMeaning},
+};
+use serde::Deserialize;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use toml::Spanned;
+
+pub(crate) type Texts = Vec<Spanned<String>>;
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct RawFiles {
+    read: Texts,
+    list: Texts,
+    write: Texts,
+    create: Texts,
+    remove: Texts,
+    rename: Texts,
+    replace: Texts,
+    set_aside: Texts,
+    clear: Texts,
+    edit: Texts,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawFlags {
+    get: Texts,
+    set: BTreeMap<Spanned<String>, OneOrMany>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawProcesses {
+    list: Texts,
+    stop: Texts,
+    holders: Texts,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawServices {
+    status: Texts,
+    start: Texts,
+    stop: Texts,
+    restart: Texts,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawCommands {
+    run: Texts,
+}
+
+/// The five tables of powers, as a policy's `[grants.STEP]` has them.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawCapabilities {
+    pub files: RawFiles,
+    pub flags: RawFlags,
+    pub processes: RawProcesses,
+    pub services: RawServices,
+    pub commands: RawCommands,
+}
+
+/// `"off"` or `["off", "shadow"]`.
+pub(crate) struct OneOrMany(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = OneOrMany;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<OneOrMany, E> {
+                Ok(OneOrMany(vec![text.to_owned()]))
+            }
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                self,
+                mut seq: A,
+            ) -> Result<OneOrMany, A::Error> {
+                let mut all = Vec::new();
+                while let Some(text) = seq.next_element()? {
+                    all.push(text);
+                }
+                Ok(OneOrMany(all))
+            }
+        }
+        d.deserialize_any(Visitor)
+    }
+}
+
+pub(crate) fn name(text: &Spanned<String>) -> Result<Name, FileError> {
+    Name::new(text.get_ref()).map_err(|e| FileError::at(text.span(), e.to_string()))
+}
+
+fn names(texts: &Texts) -> Result<BTreeSet<Name>, FileError> {
+    let mut set = BTreeSet::new();
+    for text in texts {
+        if !set.insert(name(text)?) {
+            return Err(FileError::at(
+                text.span(),
+                format!("{:?} stands here twice", text.get_ref()),
+            ));
+        }
+    }
+    Ok(set)
+}
+
+fn patterns(texts: &Texts) -> Result<Vec<PathPattern>, FileError> {
+    let mut all: Vec<PathPattern> = Vec::new();
+    for text in texts {
+        let pattern = PathPattern::new(text.get_ref())
+            .map_err(|e| FileError::at(text.span(), e.to_string()))?;
+        if all.contains(&pattern) {
+            return Err(FileError::at(
+                text.span(),
+                format!("{:?} stands here twice", text.get_ref()),
+            ));
+        }
+        all.push(pattern);
+    }
+    Ok(all)
+}
+
+impl RawCapabilities {
+    pub fn parse(&self) -> Result<Capabilities, FileError> {
+        Self::parse_parts(
+            &self.files,
+            &self.flags,
+            &self.processes,
+            &self.services,
+            &self.commands,
+        )
+    }
+
+    /// The same from a table that has other keys beside these five.
+    pub fn parse_parts(
+        f: &RawFiles,
+        flags: &RawFlags,
+        processes: &RawProcesses,
+        services: &RawServices,
+        commands: &RawCommands,
+    ) -> Result<Capabilities, FileError> {
+        let rights = [
+            (FileRight::Read, &f.read),
+            (FileRight::List, &f.list),
+            (FileRight::Write, &f.write),
+            (FileRight::Create, &f.create),
+            (FileRight::Remove, &f.remove),
+            (FileRight::Rename, &f.rename),
+            (FileRight::Replace, &f.replace),
+            (FileRight::SetAside, &f.set_aside),
+            (FileRight::Clear, &f.clear),
+            (FileRight::Edit, &f.edit),
+        ];
+        let mut files = BTreeMap::new();
+        for (right, texts) in rights {
+            let patterns = patterns(texts)?;
+            if !patterns.is_empty() {
+                files.insert(right, patterns);
+            }
+        }
+        let mut flags_set = BTreeMap::new();
+        for (flag, values) in &flags.set {
+            if values.0.is_empty() {
+                return Err(FileError::at(
+                    flag.span(),
+                    "no value is listed: say to which values the flag may be set",
+                ));
+            }
+            flags_set.insert(name(flag)?, values.0.iter().cloned().collect());
+        }
+        Ok(Capabilities {
+            files,
+            flags_get: names(&flags.get)?,
+            flags_set,
+            processes_list: names(&processes.list)?,
+            processes_stop: names(&processes.stop)?,
+            processes_holders: patterns(&processes.holders)?,
+            services_status: names(&services.status)?,
+            services_start: names(&services.start)?,
+            services_stop: names(&services.stop)?,
+            services_restart: names(&services.restart)?,
+            commands_run: names(&commands.run)?,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct RawCommand {
+    argv: Spanned<Vec<String>>,
+    timeout: Spanned<String>,
+    #[serde(default)]
+    expect: Option<Vec<i32>>,
+    #[serde(default)]
+    simulated_stdout: String,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    #[serde(default)]
+    output: Option<Spanned<String>>,
+    #[serde(default)]
+    undo: Option<Spanned<Vec<String>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct RawService {
+    manager: Spanned<String>,
+    pid_file: Spanned<String>,
+    process: RawSelector,
+    start: Spanned<Vec<String>>,
+    healthy: Spanned<Vec<String>>,
+    timeout: Spanned<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct RawSelector {
+    exe: Option<Spanned<String>>,
+    #[serde(default)]
+    args: Vec<String>,
+    grace: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct RawFlagsMeaning {
+    file: Spanned<String>,
+    pointer: Spanned<String>,
+    values: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct RawLimits {
+    cpu: Option<Spanned<String>>,
+    wall: Option<Spanned<String>>,
+    memory: Option<Spanned<String>>,
+    tables: Option<usize>,
+    handles: Option<usize>,
+    output: Option<Spanned<String>>,
+    effects: Option<usize>,
+    written: Option<Spanned<String>>,
+    images: Option<Spanned<String>>,
+    denials: Option<usize>,
+    entries: Option<usize>,
+}
+
+/// What the names of a site, or of one story, mean.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Definitions {
+    /// Folder name → path relative to the site (`.` for the site itself), or absolute.
+    pub folders: BTreeMap<String, String>,
+    /// Where the flags live.
+    pub flags: Option<FlagsMeaning>,
+    /// Commands by name.
+    pub commands: BTreeMap<Name, CommandMeaning>,
+    /// Services by name.
+    pub services: BTreeMap<Name, ServiceMeaning>,
+    /// Selectors of processes by name.
+    pub processes: BTreeMap<Name, SelectorMeaning>,
+}
+
+pub(crate) struct RawDefinitions<'a> {
+    pub folders: &'a BTreeMap<Spanned<String>, Spanned<String>>,
+    pub flags: Option<&'a RawFlagsMeaning>,
+    pub commands: &'a BTreeMap<Spanned<String>, RawCommand>,
+    pub services: &'a BTreeMap<Spanned<String>, RawService>,
+    pub processes: &'a BTreeMap<Spanned<String>, RawSelector>,
+}
+
+impl RawDefinitions<'_> {
+    pub fn parse(&self) -> Result<Definitions, FileError> {
+        let mut definitions = Definitions::default();
+        for (folder, path) in self.folders {
+            let text = path.get_ref();
+            let inside = text == "." || PathPattern::new(text).is_ok_and(|p| p.folder() == "site");
+            if !(inside || text.starts_with('/')) || text.contains('*') {
+                return Err(FileError::at(
+                    path.span(),
+                    format!(
+                        "{text:?} is not a folder: `.`, a path below the site without `..`, or an absolute path"
+                    ),
+                ));
+            }
+            definitions
+                .folders
+                .insert(name(folder)?.as_str().to_owned(), text.clone());
+        }
+        definitions.flags = self.flags.map(RawFlagsMeaning::parse).transpose()?;
+        for (key, raw) in self.commands {
+            definitions.commands.insert(name(key)?, raw.parse()?);
+        }
+        for (key, raw) in self.services {
+            definitions.services.insert(name(key)?, raw.parse()?);
+        }
+        for (key, raw) in self.processes {
+            definitions.processes.insert(name(key)?, raw.parse()?);
+        }
+        Ok(definitions)
+    }
+}
+
+fn argv(raw: &Spanned<Vec<String>>) -> Result<Vec<String>, FileError> {
+    let argv = raw.get_ref();
+    match argv.first() {
+        Some(program) if !program.is_empty() && !argv.iter().any(|a| a.contains('\0')) => {
+            Ok(argv.clone())
+        }
+        _ => Err(FileError::at(
+            raw.span(),
+            "an argument vector needs a program, and no NUL anywhere",
+        )),
+    }
+}
+
+fn duration(raw: &Spanned<String>) -> Result<Duration, FileError> {
+    parse_duration(raw.get_ref()).map_err(|e| FileError::at(raw.span(), e))
+}
+
+fn bytes(raw: &Spanned<String>) -> Result<u64, FileError> {
+    parse_bytes(raw.get_ref()).map_err(|e| FileError::at(raw.span(), e))
+}
+
+fn size(raw: &Spanned<String>) -> Result<usize, FileError> {
+    usize::try_from(bytes(raw)?)
+        .map_err(|_| FileError::at(raw.span(), "this machine cannot hold that much"))
+}
+
+fn relative_file(raw: &Spanned<String>) -> Result<String, FileError> {
+    let text = raw.get_ref();
+    match PathPattern::new(text) {
+        Ok(p) if p.folder() == "site" && !text.contains(['*', '?', '[', '{']) => Ok(text.clone()),
+        Ok(_) => Err(FileError::at(
+            raw.span(),
+            "one file of the site is wanted here, not a pattern",
+        )),
+        Err(e) => Err(FileError::at(raw.span(), e.to_string())),
+    }
+}
+
+impl RawCommand {
+    fn parse(&self) -> Result<CommandMeaning, FileError> {
+        Ok(CommandMeaning {
+            argv: argv(&self.argv)?,
+            timeout: duration(&self.timeout)?,
+            expect: self.expect.clone().unwrap_or_else(|| vec![0]),
+            simulated_stdout: self.simulated_stdout.clone(),
+            env: self.env.clone(),
+            output_bytes_max: self.output.as_ref().map_or(Ok(64 << 10), size)?,
+            undo: self.undo.as_ref().map(argv).transpose()?,
+        })
+    }
+}
+
+impl RawService {
+    fn parse(&self) -> Result<ServiceMeaning, FileError> {
+        if self.manager.get_ref() != "pid-file" {
+            return Err(FileError::at(
+                self.manager.span(),
+                format!("unknown manager {:?}", self.manager.get_ref()),
+            )
+            .help("the managers of this version: `pid-file`"));
+        }
+        Ok(ServiceMeaning {
+            pid_file: relative_file(&self.pid_file)?,
+            selector: self.process.parse()?,
+            start: argv(&self.start)?,
+            healthy: argv(&self.healthy)?,
+            timeout: duration(&self.timeout)?,
+            env: self.env.clone(),
+        })
+    }
+}
+
+impl RawSelector {
+    fn parse(&self) -> Result<SelectorMeaning, FileError> {
+        if self.exe.is_none() && self.args.is_empty() {
+            return Err(FileError::at(
+                self.grace.span(),
+                "a selector with neither `exe` nor `args` means every process",
+            )
+            .help("name the executable, or arguments that only the meant process has"));
+        }
+        Ok(SelectorMeaning {
+            exe: self.exe.as_ref().map(|e| e.get_ref().clone()),
+            args: self.args.clone(),
+            grace: duration(&self.grace)?,
+        })
+    }
+}
+
+impl RawFlagsMeaning {
+    fn parse(&self) -> Result<FlagsMeaning, FileError> {
+        let pointer = self.pointer.get_ref();
+        if !pointer.starts_with('/') || !pointer.contains("{flag}") {
+            return Err(FileError::at(
+                self.pointer.span(),
+                "a pointer starts with `/` and holds `{flag}`, such as `/flags/{flag}/enabled`",
+            ));
+        }
+        if self.values.is_empty() {
+            return Err(FileError::at(
+                self.pointer.span(),
+                "`values` is empty: no flag could be read or set",
+            ));
+        }
+        Ok(FlagsMeaning {
+            file: relative_file(&self.file)?,
+            pointer: pointer.clone(),
+            values: self.values.clone(),
+        })
+    }
+}
+
+impl RawLimits {
+    /// These limits, and `base` where they say nothing.
+    pub fn over(&self, base: &Limits) -> Result<Limits, FileError> {
+        Ok(Limits {
+            cpu: self.cpu.as_ref().map_or(Ok(base.cpu), duration)?,
+            wall: self.wall.as_ref().map_or(Ok(base.wall), duration)?,
+            memory_bytes_max: self
+                .memory
+                .as_ref()
+                .map_or(Ok(base.memory_bytes_max), size)?,
+            table_elements_max: self.tables.unwrap_or(base.table_elements_max),
+            handles_max: self.handles.unwrap_or(base.handles_max),
+            output_bytes_max: self
+                .output
+                .as_ref()
+                .map_or(Ok(base.output_bytes_max), size)?,
+            effects_max: self.effects.unwrap_or(base.effects_max),
+            written_bytes_max: self
+                .written
+                .as_ref()
+                .map_or(Ok(base.written_bytes_max), bytes)?,
+            images_bytes_max: self
+                .images
+                .as_ref()
+                .map_or(Ok(base.images_bytes_max), bytes)?,
+            denials_max: self.denials.unwrap_or(base.denials_max),
+            entries_max: self.entries.unwrap_or(base.entries_max),
+        })
+    }
+}

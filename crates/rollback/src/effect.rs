@@ -1,0 +1,357 @@
+//! The closed set of effects: every change that can come out of the gate, in one place.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use unship_policy::Digest;
+
+/// What a file holds after an effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 of all of them; `None` for a file too large to be read for it.
+    pub digest: Option<Digest>,
+}
+
+/// What was done to a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum ServiceAction {
+    Start,
+    Stop,
+    Restart,
+}
+
+impl fmt::Display for ServiceAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ServiceAction::Start => "start",
+            ServiceAction::Stop => "stop",
+            ServiceAction::Restart => "restart",
+        })
+    }
+}
+
+/// One change made through the gate. Paths are as [`crate::path_text`] shows them, in the folder that stands before a
+/// colon (`site` when none does); `{run}` stands for the run's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(missing_docs, reason = "each variant is documented as a whole")]
+pub enum Effect {
+    /// A file that was not there is made and filled.
+    FileCreated {
+        path: String,
+        content: Option<Content>,
+    },
+    /// An existing file is changed in place (or cut to nothing and written anew).
+    FileWritten {
+        path: String,
+        content: Option<Content>,
+    },
+    /// `files.replace`: the file holds the source's bytes, and was never missing.
+    FileReplaced {
+        path: String,
+        source: String,
+        content: Content,
+    },
+    /// `files.edit`: one scalar of a structured file.
+    FileEdited {
+        path: String,
+        pointer: String,
+        from: String,
+        to: String,
+    },
+    /// Another name; `replaced` when something lay there.
+    Renamed {
+        from: String,
+        to: String,
+        replaced: bool,
+    },
+    /// `files.set-aside`: renamed beside itself.
+    SetAside { from: String, to: String },
+    /// A file or link is gone.
+    Removed { path: String },
+    /// A directory is made.
+    DirCreated { path: String },
+    /// An empty directory is gone.
+    DirRemoved { path: String },
+    /// `files.clear`: a directory is empty.
+    DirCleared { path: String, entries: u64 },
+    /// A symbolic (`hard` false) or hard link is made.
+    LinkCreated {
+        path: String,
+        to: String,
+        hard: bool,
+    },
+    /// Times are changed.
+    MetadataChanged { path: String },
+    /// A feature flag has another value.
+    FlagSet {
+        flag: String,
+        from: String,
+        to: String,
+    },
+    /// All processes of a selector are stopped.
+    ProcessStopped { selector: String },
+    /// A service is started, stopped or restarted.
+    ServiceChanged {
+        service: String,
+        action: ServiceAction,
+    },
+    /// A command of the policy ran.
+    CommandRan {
+        command: String,
+        argv: Vec<String>,
+        undo: Option<Vec<String>>,
+    },
+}
+
+/// How an effect can be taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undo {
+    /// From its before-image, or by the opposite operation.
+    Automatic,
+    /// By the policy's own command.
+    Command(Vec<String>),
+    /// Not at all, for this reason.
+    Cannot(&'static str),
+}
+
+impl Effect {
+    /// Whether `other` is the same change to the same thing, its result aside (a file's final content is known only
+    /// after the fact).
+    pub fn same_thing(&self, other: &Effect) -> bool {
+        match (self, other) {
+            (Effect::FileCreated { path: a, .. }, Effect::FileCreated { path: b, .. })
+            | (Effect::FileWritten { path: a, .. }, Effect::FileWritten { path: b, .. }) => a == b,
+            _ => self == other,
+        }
+    }
+
+    /// How it can be taken back.
+    pub fn undo(&self) -> Undo {
+        match self {
+            Effect::FileCreated { .. }
+            | Effect::FileWritten { .. }
+            | Effect::FileReplaced { .. }
+            | Effect::FileEdited { .. }
+            | Effect::Renamed { .. }
+            | Effect::SetAside { .. }
+            | Effect::Removed { .. }
+            | Effect::DirCreated { .. }
+            | Effect::DirRemoved { .. }
+            | Effect::DirCleared { .. }
+            | Effect::LinkCreated { .. }
+            | Effect::MetadataChanged { .. }
+            | Effect::FlagSet { .. }
+            | Effect::ServiceChanged { .. } => Undo::Automatic,
+            Effect::ProcessStopped { .. } => {
+                Undo::Cannot("a stopped process cannot be brought back; its service can be started")
+            }
+            Effect::CommandRan {
+                undo: Some(argv), ..
+            } => Undo::Command(argv.clone()),
+            Effect::CommandRan { undo: None, .. } => {
+                Undo::Cannot("the policy names no command that takes it back")
+            }
+        }
+    }
+
+    /// The same effect with the run's id made symbolic, so that a plan's digest does not depend on it.
+    pub fn symbolic(mut self, run: &str) -> Effect {
+        let blur = |path: &mut String| *path = path.replace(run, "{run}");
+        match &mut self {
+            Effect::FileCreated { path, .. }
+            | Effect::FileWritten { path, .. }
+            | Effect::Removed { path }
+            | Effect::DirCreated { path }
+            | Effect::DirRemoved { path }
+            | Effect::DirCleared { path, .. }
+            | Effect::FileEdited { path, .. }
+            | Effect::MetadataChanged { path } => blur(path),
+            Effect::FileReplaced {
+                path: a, source: b, ..
+            }
+            | Effect::Renamed { from: a, to: b, .. }
+            | Effect::SetAside { from: a, to: b }
+            | Effect::LinkCreated { path: a, to: b, .. } => {
+                blur(a);
+                blur(b);
+            }
+            Effect::FlagSet { .. }
+            | Effect::ProcessStopped { .. }
+            | Effect::ServiceChanged { .. }
+            | Effect::CommandRan { .. } => {}
+        }
+        self
+    }
+
+    /// How a person would do it by hand: a shell line, or a sentence where no line would be safe.
+    pub fn by_hand(&self) -> String {
+        let q = |text: &str| quote(text);
+        match self {
+            Effect::FileCreated { path, .. } | Effect::FileWritten { path, .. } => {
+                format!("# write {} (its content comes out of the step)", q(path))
+            }
+            Effect::FileReplaced { path, source, .. } => {
+                let temp = format!("{path}.new");
+                format!(
+                    "cp --preserve=mode {} {} && sync {} && mv {} {}",
+                    q(source),
+                    q(&temp),
+                    q(&temp),
+                    q(&temp),
+                    q(path)
+                )
+            }
+            Effect::FileEdited {
+                path,
+                pointer,
+                from,
+                to,
+            } => {
+                format!("# in {}: at {pointer}, change {from} to {to}", q(path))
+            }
+            Effect::Renamed { from, to, .. } => format!("mv -T {} {}", q(from), q(to)),
+            Effect::SetAside { from, to } => format!("mv -nT {} {}", q(from), q(to)),
+            Effect::Removed { path } => format!("rm {}", q(path)),
+            Effect::DirCreated { path } => format!("mkdir {}", q(path)),
+            Effect::DirRemoved { path } => format!("rmdir {}", q(path)),
+            Effect::DirCleared { path, .. } => format!("find {} -mindepth 1 -delete", q(path)),
+            Effect::LinkCreated { path, to, hard } => {
+                format!("ln {}{} {}", if *hard { "" } else { "-s " }, q(to), q(path))
+            }
+            Effect::MetadataChanged { path } => format!("touch {}", q(path)),
+            Effect::FlagSet { flag, to, .. } => format!("# set the feature flag {flag} to {to}"),
+            Effect::ProcessStopped { selector } => {
+                format!("# stop the processes that the policy calls {selector:?}")
+            }
+            Effect::ServiceChanged { service, action } => {
+                format!("# {action} the service {service:?}")
+            }
+            Effect::CommandRan { argv, .. } => {
+                argv.iter().map(|a| q(a)).collect::<Vec<_>>().join(" ")
+            }
+        }
+    }
+}
+
+/// One shell word.
+fn quote(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=+,@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Effect::FileCreated { path, content } => {
+                write!(f, "create {path}{}", size(content.as_ref()))
+            }
+            Effect::FileWritten { path, content } => {
+                write!(f, "write {path}{}", size(content.as_ref()))
+            }
+            Effect::FileReplaced {
+                path,
+                source,
+                content,
+            } => {
+                write!(f, "replace {path} by {source}{}", size(Some(content)))
+            }
+            Effect::FileEdited {
+                path,
+                pointer,
+                from,
+                to,
+            } => write!(f, "edit {path} {pointer}: {from} -> {to}"),
+            Effect::Renamed { from, to, replaced } => {
+                write!(
+                    f,
+                    "rename {from} to {to}{}",
+                    if *replaced { ", replacing it" } else { "" }
+                )
+            }
+            Effect::SetAside { from, to } => write!(f, "set aside {from} as {to}"),
+            Effect::Removed { path } => write!(f, "remove {path}"),
+            Effect::DirCreated { path } => write!(f, "make directory {path}"),
+            Effect::DirRemoved { path } => write!(f, "remove directory {path}"),
+            Effect::DirCleared { path, entries } => {
+                write!(
+                    f,
+                    "clear {path} ({entries} {})",
+                    if *entries == 1 { "entry" } else { "entries" }
+                )
+            }
+            Effect::LinkCreated { path, to, hard } => {
+                write!(
+                    f,
+                    "{} {path} -> {to}",
+                    if *hard { "hard link" } else { "symlink" }
+                )
+            }
+            Effect::MetadataChanged { path } => write!(f, "change times of {path}"),
+            Effect::FlagSet { flag, from, to } => write!(f, "flag {flag}: {from} -> {to}"),
+            Effect::ProcessStopped { selector } => write!(f, "stop processes {selector}"),
+            Effect::ServiceChanged { service, action } => write!(f, "{action} service {service}"),
+            Effect::CommandRan { command, argv, .. } => {
+                write!(
+                    f,
+                    "run command {command}: {}",
+                    argv.iter().map(|a| quote(a)).collect::<Vec<_>>().join(" ")
+                )
+            }
+        }
+    }
+}
+
+fn size(content: Option<&Content>) -> String {
+    content.map_or_else(String::new, |c| {
+        format!(
+            " ({} {})",
+            c.size,
+            if c.size == 1 { "byte" } else { "bytes" }
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_hand_quotes_what_a_shell_would_take_apart() {
+        let effect = Effect::Removed {
+            path: "a b'; rm -rf $HOME".into(),
+        };
+        assert_eq!(effect.by_hand(), r"rm 'a b'\''; rm -rf $HOME'");
+    }
+
+    #[test]
+    fn a_plan_forgets_the_run() {
+        let effect = Effect::SetAside {
+            from: ".duckdb".into(),
+            to: ".duckdb.unship-r7".into(),
+        };
+        assert_eq!(
+            effect.symbolic("r7"),
+            Effect::SetAside {
+                from: ".duckdb".into(),
+                to: ".duckdb.unship-{run}".into()
+            }
+        );
+    }
+
+    #[test]
+    fn an_unknown_effect_is_refused() {
+        assert!(serde_json::from_str::<Effect>(r#"{"effect":"formatted","path":"/"}"#).is_err());
+        assert!(
+            serde_json::from_str::<Effect>(r#"{"effect":"removed","path":"a","force":true}"#)
+                .is_err()
+        );
+    }
+}

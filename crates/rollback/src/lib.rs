@@ -1,0 +1,21 @@
+//! Plans, effects, runs and their records: what taking a story back *is*, without the world.
+//!
+//! Pure and synchronous. The world comes in through ports ([`JournalStore`], [`StepRunner`], [`Clock`]); nothing here
+//! touches a clock, an environment, a file or a socket. The [`RunState`] machine is the same code live (every record
+//! passes through it before it is written) and when a journal is read back.
+
+mod effect;
+mod execute;
+mod plan;
+mod ports;
+mod record;
+mod run;
+mod text;
+
+pub use effect::{Content, Effect, ServiceAction, Undo};
+pub use execute::{Recorder, Report, execute};
+pub use plan::{Plan, PlannedEffect, PlannedUnit, UnitRole};
+pub use ports::{Clock, Durability, JournalFailure, JournalStore, StepRunner, UnitEnd};
+pub use record::{Event, Image, Line, Outcome, Record, RunId, Verdict};
+pub use run::{IllegalTransition, Next, RunState};
+pub use text::{neutralise, path_text};

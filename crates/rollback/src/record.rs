@@ -1,0 +1,166 @@
+//! The journal's records: facts about a run, in the order in which they became true.
+
+use crate::{Effect, Plan};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use unship_policy::Digest;
+
+/// A run's id: `r` + UTC date and time + 4 random hexadecimal digits, so that names sort by time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(String);
+
+impl RunId {
+    /// Takes an id that has the form; `None` for any other text.
+    pub fn new(text: &str) -> Option<RunId> {
+        let body = text.strip_prefix('r')?;
+        let good = (8..=40).contains(&body.len())
+            && body
+                .bytes()
+                .all(|b| b.is_ascii_hexdigit() || matches!(b, b'-' | b't' | b'z'));
+        good.then(|| RunId(text.to_owned()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "design.md's words")]
+pub enum Outcome {
+    Succeeded,
+    Undone,
+    Stuck,
+    Refused,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What the verifications say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "design.md's words")]
+pub enum Verdict {
+    Recovered,
+    NotRecovered,
+    Unknown,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// Where an effect's before-image lies, relative to the site's `.unship/` (or to the trash of another file system).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "image", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Image {
+    /// The removed or replaced thing itself.
+    Trash {
+        /// Where it went.
+        at: String,
+    },
+    /// The ranges that were overwritten.
+    Ranges {
+        /// The file that holds them.
+        at: String,
+    },
+    /// The value that was there.
+    Value {
+        /// As the operation would set it again.
+        was: String,
+    },
+}
+
+/// A line that a step printed or logged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// `info`, `warn`, `stdout` or `stderr`.
+    pub source: String,
+    /// Control characters neutralised.
+    pub text: String,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(missing_docs, reason = "each variant is documented as a whole")]
+pub enum Event {
+    /// An `apply` came to nothing before anything was changed.
+    RunRefused {
+        story: String,
+        reason: String,
+        denials: Vec<String>,
+    },
+    /// The plan is pinned: this record is the durable intent of all its effects.
+    RunStarted {
+        story: String,
+        digest: Digest,
+        by: String,
+        plan: Box<Plan>,
+    },
+    /// A step or check begins.
+    UnitStarted { unit: String },
+    /// An effect was made. `n` counts from 0 within its step.
+    EffectApplied {
+        unit: String,
+        n: usize,
+        effect: Effect,
+        image: Option<Image>,
+    },
+    /// Reads and lookups of one unit: how often `right` was used on `place`.
+    AccessSummed {
+        unit: String,
+        right: String,
+        place: String,
+        count: u64,
+    },
+    /// A call was denied.
+    AccessDenied {
+        unit: String,
+        what: String,
+        rule: String,
+    },
+    /// A step said something.
+    LineLogged { unit: String, line: Line },
+    /// A step or check ended well.
+    UnitSucceeded { unit: String },
+    /// A step or check came to nothing. `broken`: it could not say (a limit, a trap), as opposed to saying no.
+    UnitFailed {
+        unit: String,
+        reason: String,
+        broken: bool,
+    },
+    /// The run's last record.
+    RunEnded {
+        outcome: Outcome,
+        verdict: Option<Verdict>,
+        reason: Option<String>,
+    },
+}
+
+/// One record of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Milliseconds since the epoch, by the host's clock: for people; order is by sequence number alone.
+    pub at_ms: u64,
+    /// The run it belongs to.
+    pub run: RunId,
+    /// What happened.
+    pub what: Event,
+}
