@@ -1,0 +1,8 @@
+// Takes over when story 1.2 is taken back: accepts nothing and says so, so that callers keep what they have.
+'use strict';
+
+module.exports = {
+  async ingest() {
+    return { accepted: 0, reason: 'ingestion is switched off' };
+  },
+};

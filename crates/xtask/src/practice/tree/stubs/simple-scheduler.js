@@ -1,0 +1,8 @@
+// Takes over when story 1.5 is taken back: one job after the other, at its hour, without dependencies.
+'use strict';
+
+module.exports = {
+  schedule(jobs, now = new Date()) {
+    return jobs.filter((job) => job.hour === now.getUTCHours()).map((job) => job.name);
+  },
+};
