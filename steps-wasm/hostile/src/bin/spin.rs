@@ -1,0 +1,7 @@
+//! Computes without end.
+
+fn main() {
+    loop {
+        std::hint::black_box(());
+    }
+}
