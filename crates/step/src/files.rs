@@ -1,0 +1,56 @@
+//! File verbs whose meaning matters more than their system calls. For all else there is `std::fs`.
+//!
+//! Paths are relative to the site, as in `std::fs`; the same grants and the same gate hold for both.
+
+use crate::{HostError, bindings::unship::step::files as host};
+
+/// Makes `target` hold the bytes of `source`, so that `target` is never missing and never half written. Mode and owner
+/// of an existing `target` are kept. Does nothing when the bytes already agree.
+///
+/// Needs `files.read` on `source` and `files.replace` on `target`.
+///
+/// # Errors
+/// [`HostError`]: `NotAsExpected` when `source` is not there or one of the two is not a regular file.
+pub fn replace(target: &str, source: &str) -> Result<(), HostError> {
+    host::replace(target, source).map_err(HostError::from)
+}
+
+/// Renames `path` to a new name beside it that carries the run's id, never onto something that exists, and answers that
+/// name. A directory moves with all that it holds, at no cost.
+///
+/// Needs `files.set-aside` on `path`.
+///
+/// # Errors
+/// [`HostError`]: `NotAsExpected` when `path` is not there.
+pub fn set_aside(path: &str) -> Result<String, HostError> {
+    host::set_aside(path).map_err(HostError::from)
+}
+
+/// Empties the directory `path`: every entry, hidden ones too, goes to the trash, and the directory stays. No symlink is
+/// followed. Answers how many entries went.
+///
+/// Needs `files.clear` on `path`.
+///
+/// # Errors
+/// [`HostError`]: `NotAsExpected` when `path` is not there or not a directory.
+pub fn clear(path: &str) -> Result<u64, HostError> {
+    host::clear(path).map_err(HostError::from)
+}
+
+/// Sets one scalar of a YAML, JSON or TOML file (told by its name's end) and keeps every other byte.
+///
+/// `pointer` is an RFC 6901 JSON pointer; `expected` and `value` are scalars as the file writes them (`true`, `"on"`).
+/// Refused when the present value is not `expected`; does nothing when it is `value` already.
+///
+/// Needs `files.edit` on `path`.
+///
+/// ```no_run
+/// unship_step::files::edit("config/api-config.yaml", "/api/timeoutSeconds", "120", "30")?;
+/// # Ok::<(), unship_step::HostError>(())
+/// ```
+///
+/// # Errors
+/// [`HostError`]: `NotAsExpected` when the file, the key or the expected value is not there.
+pub fn edit(path: &str, pointer: &str, expected: &str, value: &str) -> Result<(), HostError> {
+    host::edit(path, pointer, expected, value).map_err(HostError::from)
+}
