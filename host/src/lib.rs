@@ -1,0 +1,3 @@
+//! The sandbox: the only crate that knows wasmtime.
+pub mod gate;
+pub mod sandbox;

@@ -1,0 +1,133 @@
+//! What one step may use up of the engine: memory, tables, instances, handles and computing time.
+
+use super::engine::TICK;
+use crate::gate::Stop;
+use std::time::{Duration, Instant};
+use unship_policy::meaning::Limits;
+use wasmtime::{ResourceLimiter, UpdateDeadline};
+
+/// Core instances of one step; a large componentized program has about ten.
+const INSTANCES_MAX: usize = 100;
+/// Linear memories of one step.
+const MEMORIES_MAX: usize = 100;
+/// Tables of one step.
+const TABLES_MAX: usize = 100;
+
+/// Counts what a step uses. The engine asks before every growth.
+pub(super) struct Budget {
+    memory_bytes_left: usize,
+    table_elements_left: usize,
+    ticks_left: u64,
+    deadline: Instant,
+    limits: Limits,
+}
+
+impl Budget {
+    pub(super) fn new(limits: &Limits) -> Budget {
+        let ticks = limits.cpu.as_millis().div_ceil(TICK.as_millis());
+        Budget {
+            memory_bytes_left: limits.memory_bytes_max,
+            table_elements_left: limits.table_elements_max,
+            ticks_left: u64::try_from(ticks).unwrap_or(u64::MAX),
+            // A wall limit beyond what the clock can hold is a century: as good as none.
+            deadline: Instant::now().checked_add(limits.wall).unwrap_or_else(far_future),
+            limits: limits.clone(),
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// A tick went by while the guest was computing. The guest yields, so that the wall limit can end it between two ticks.
+    pub(super) fn tick(&mut self) -> Result<UpdateDeadline, Stop> {
+        if Instant::now() >= self.deadline {
+            return Err(self.wall_stop());
+        }
+        match self.ticks_left.checked_sub(1) {
+            Some(left) => self.ticks_left = left,
+            None => return Err(Stop::Limit { limit: "cpu", allowed: seconds(self.limits.cpu) }),
+        }
+        Ok(UpdateDeadline::Yield(1))
+    }
+
+    pub(super) fn wall_stop(&self) -> Stop {
+        Stop::Limit { limit: "wall", allowed: seconds(self.limits.wall) }
+    }
+
+    pub(super) fn handles_stop(&self) -> Stop {
+        Stop::Limit { limit: "handles", allowed: format!("{} open at a time", self.limits.handles_max) }
+    }
+}
+
+/// Growth is counted over all memories and tables of the store together; an error, rather than a failed `memory.grow`,
+/// makes the end of the step say why.
+impl ResourceLimiter for Budget {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        match self.memory_bytes_left.checked_sub(desired.saturating_sub(current)) {
+            Some(left) => self.memory_bytes_left = left,
+            None => {
+                let allowed = format!("{} bytes over all memories", self.limits.memory_bytes_max);
+                return Err(Stop::Limit { limit: "memory", allowed }.into());
+            }
+        }
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        match self.table_elements_left.checked_sub(desired.saturating_sub(current)) {
+            Some(left) => self.table_elements_left = left,
+            None => {
+                let allowed = format!("{} elements over all tables", self.limits.table_elements_max);
+                return Err(Stop::Limit { limit: "table-elements", allowed }.into());
+            }
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES_MAX
+    }
+    fn memories(&self) -> usize {
+        MEMORIES_MAX
+    }
+    fn tables(&self) -> usize {
+        TABLES_MAX
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{}s", time.as_secs_f64())
+}
+
+fn far_future() -> Instant {
+    Instant::now() + Duration::from_secs(100 * 365 * 24 * 3600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_summed_over_memories() {
+        let mut budget = Budget::new(&Limits { memory_bytes_max: 100, ..Limits::default() });
+        assert!(budget.memory_growing(0, 60, None).is_ok());
+        assert!(budget.memory_growing(0, 40, None).is_ok());
+        let stop = budget.memory_growing(60, 61, None).unwrap_err();
+        assert!(matches!(stop.downcast_ref(), Some(Stop::Limit { limit: "memory", .. })));
+    }
+
+    #[test]
+    fn computing_time_runs_out() {
+        let mut budget = Budget::new(&Limits { cpu: 2 * TICK, ..Limits::default() });
+        assert!(budget.tick().is_ok());
+        assert!(budget.tick().is_ok());
+        assert!(matches!(budget.tick(), Err(Stop::Limit { limit: "cpu", .. })));
+    }
+}
