@@ -1,3 +1,11 @@
 //! The sandbox: the only crate that knows wasmtime.
+//!
+//! `sandbox` runs a component's step in an instance of its own; every call that it makes passes the `gate`, which judges,
+//! writes down, keeps before-images and then does, on a `tree` (the disk, or the disk under a planning overlay) and
+//! through the `providers` (flags, commands, processes, services).
+
+pub mod edit;
 pub mod gate;
+pub mod providers;
 pub mod sandbox;
+pub mod tree;

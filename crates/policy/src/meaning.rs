@@ -1,6 +1,7 @@
 //! What the operator's policy says a *name* means: a command line, a service, a selector of processes, the flags file,
 //! a folder, and the limits of a step. A guest only ever passes the name.
 
+use crate::PathPattern;
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// A command by name: exactly this argument vector, never a shell.
@@ -15,6 +16,8 @@ pub struct CommandMeaning {
     pub expect: Vec<i32>,
     /// What a *planned* (simulated) command answers on standard output.
     pub simulated_stdout: String,
+    /// Paths that nobody holds open any more once it has run: what planning believes, and the run then checks for itself.
+    pub simulated_releases: Vec<PathPattern>,
     /// Variables added to the otherwise empty environment (`PATH`, `HOME`, `LANG` are fixed).
     pub env: BTreeMap<String, String>,
     /// Bytes kept of each output stream; the rest is counted and dropped.
@@ -30,7 +33,7 @@ pub struct ServiceMeaning {
     pub pid_file: String,
     /// The process that the pid file names must match this, or the file counts as stale.
     pub selector: SelectorMeaning,
-    /// Starts the service in the background and returns, or stays in the foreground: see `start_detaches`.
+    /// Starts the service in the background and returns.
     pub start: Vec<String>,
     /// Exits 0 when the service answers as it should.
     pub healthy: Vec<String>,

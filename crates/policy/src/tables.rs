@@ -207,6 +207,8 @@ pub(crate) struct RawCommand {
     #[serde(default)]
     simulated_stdout: String,
     #[serde(default)]
+    simulated_releases: Texts,
+    #[serde(default)]
     env: BTreeMap<String, String>,
     #[serde(default)]
     output: Option<Spanned<String>>,
@@ -360,6 +362,7 @@ impl RawCommand {
             timeout: duration(&self.timeout)?,
             expect: self.expect.clone().unwrap_or_else(|| vec![0]),
             simulated_stdout: self.simulated_stdout.clone(),
+            simulated_releases: patterns(&self.simulated_releases)?,
             env: self.env.clone(),
             output_bytes_max: self.output.as_ref().map_or(Ok(64 << 10), size)?,
             undo: self.undo.as_ref().map(argv).transpose()?,

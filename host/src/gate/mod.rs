@@ -1,0 +1,421 @@
+//! The gate: the one place through which every call of a guest passes. It judges what was opened (never the string),
+//! writes down, keeps a before-image, and only then does.
+//!
+//! One gate serves one step. It is synchronous, and every call is bounded: host work comes in pieces of at most 256 KiB,
+//! and what can be long (a check of a whole directory, a command) has a limit or a deadline.
+
+mod api;
+mod handles;
+mod ledger;
+mod named;
+mod paths;
+mod verbs;
+mod world;
+
+pub use api::*;
+pub use ledger::{Images, RangeImage, Written};
+pub use world::{Ground, World, WorldError};
+
+use crate::providers::Deadline;
+use crate::tree::{Found, Handle, Object};
+use ledger::{Ledger, Number};
+use rustix::io::Errno;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+use unship_policy::{Denial, FileRight, Grant, Place, meaning::Limits};
+use unship_rollback::{PlannedEffect, Recorder, path_text};
+
+pub(crate) type Fs<T> = Result<T, FsFault>;
+pub(crate) type Call<T> = Result<T, CallFault>;
+
+/// See the module.
+pub struct Gate {
+    world: Box<World>,
+    grant: Grant,
+    ledger: Ledger,
+    deadline: Deadline,
+    nodes: BTreeMap<Node, OpenNode>,
+    listings: BTreeMap<Listing, Handle>,
+    next: u32,
+    /// Files that this step changes, by identity.
+    files: HashMap<(u64, u64), FileInHand>,
+    /// Things whose times this step changed, by identity.
+    times_changed: HashSet<(u64, u64)>,
+    /// Directories whose entries changed, to be flushed when the step ends.
+    dirty: BTreeSet<Place>,
+    pinned: Option<Pinned>,
+}
+
+/// What the plan fixes for the guest.
+#[derive(Debug, Clone, Copy)]
+pub struct Pinned {
+    /// The guest's wall clock.
+    pub clock: SystemTime,
+    /// Seed of its random numbers.
+    pub seed: u64,
+}
+
+struct OpenNode {
+    handle: Handle,
+    kind: Kind,
+    how: Open,
+    /// Where it lay when it was opened, for messages.
+    place: Place,
+    identity: (u64, u64),
+}
+
+/// A file that the step changes: one effect, whatever number of writes.
+struct FileInHand {
+    number: Number,
+    image: Option<Box<dyn RangeImage>>,
+    /// Changed since its content was last taken down.
+    unsettled: bool,
+}
+
+/// How the step's gate is used.
+pub enum Use {
+    /// Collect what would be done.
+    Plan,
+    /// Do what the plan says, journalled, with before-images.
+    Run {
+        /// The way into the journal.
+        recorder: Recorder,
+        /// The step's effects in the plan.
+        planned: Vec<PlannedEffect>,
+        /// Number, within the run, of the first of them.
+        first: u64,
+        /// Where before-images go.
+        images: Box<dyn Images>,
+    },
+}
+
+impl Gate {
+    /// A step's gate.
+    pub fn new(world: Box<World>, grant: Grant, limits: Limits, pinned: Pinned, use_: Use) -> Gate {
+        let unit = grant.unit().to_owned();
+        let ledger = match use_ {
+            Use::Plan => Ledger::planning(&unit, &world.run, limits),
+            Use::Run { recorder, planned, first, images } => {
+                Ledger::running(&unit, &world.run, limits, recorder, planned, first, images)
+            }
+        };
+        Gate::with(world, grant, ledger, Some(pinned))
+    }
+
+    /// A gate of `exec`: whole folders, each read-only or not, everything written down in memory.
+    ///
+    /// # Errors
+    /// [`WorldError`] for a folder that cannot be opened.
+    pub fn for_exec(dirs: &[(String, PathBuf, bool)], limits: Limits) -> Result<Gate, WorldError> {
+        let folders: Vec<(String, PathBuf)> = dirs.iter().map(|(guest, path, _)| (guest.clone(), path.clone())).collect();
+        let world = World::of_folders(&folders)?;
+        let grant = Grant::whole_folders(dirs.iter().enumerate().map(|(i, (_, _, read_only))| (format!("dir{i}"), *read_only)));
+        let ledger = Ledger::in_memory("exec", limits);
+        Ok(Gate::with(Box::new(world), grant, ledger, None))
+    }
+
+    /// A gate with no folders and no grants.
+    ///
+    /// # Panics
+    /// Never: an empty world opens nothing.
+    pub fn closed(limits: Limits) -> Gate {
+        match Gate::for_exec(&[], limits) {
+            Ok(gate) => gate,
+            Err(_) => unreachable!("a world without folders opens nothing"),
+        }
+    }
+
+    fn with(world: Box<World>, grant: Grant, ledger: Ledger, pinned: Option<Pinned>) -> Gate {
+        let deadline = Deadline::after(ledger.limits().wall);
+        Gate {
+            world,
+            grant,
+            ledger,
+            deadline,
+            nodes: BTreeMap::new(),
+            listings: BTreeMap::new(),
+            next: 0,
+            files: HashMap::new(),
+            times_changed: HashSet::new(),
+            dirty: BTreeSet::new(),
+            pinned,
+        }
+    }
+
+    /// Ends the step: closes what the guest left open, flushes what it changed, writes down what is still to be written.
+    /// `complete`: the step ended well, so nothing that was planned may be missing.
+    ///
+    /// # Errors
+    /// A [`Stop`]: something could not be flushed or written down, or differs from the plan.
+    pub fn finish(mut self, complete: bool) -> (Box<World>, Written, Result<(), Stop>) {
+        let nodes: Vec<Node> = self.nodes.keys().copied().collect();
+        let mut result = Ok(());
+        for node in nodes {
+            result = result.and(self.close(node));
+        }
+        let listings: Vec<Listing> = self.listings.keys().copied().collect();
+        for listing in listings {
+            self.list_close(listing);
+        }
+        if self.ledger.keeps_images() {
+            result = result.and(self.flush_directories());
+        }
+        let (written, finished) = match self.ledger.finish(complete && result.is_ok()) {
+            Ok(written) => (written, Ok(())),
+            Err((written, stop)) => (written, Err(stop)),
+        };
+        (self.world, written, result.and(finished))
+    }
+
+    fn flush_directories(&mut self) -> Result<(), Stop> {
+        for place in std::mem::take(&mut self.dirty) {
+            let path = if place.path.as_os_str().is_empty() { ".".into() } else { place.path.clone() };
+            let Some(path) = path.to_str() else { continue };
+            let flushed = self.world.tree.root(&place.folder).and_then(|root| {
+                let found = self.world.tree.find(root, path, false);
+                self.world.tree.release(root);
+                let found = found?;
+                let flushed = found.object.map_or(Ok(()), |object| self.world.tree.sync(object.handle, false));
+                self.forget(&found);
+                flushed
+            });
+            match flushed {
+                // The directory itself may have been moved or removed by the same step.
+                Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(e) => return Err(Stop::Ledger(format!("{place} could not be brought to disk: {e}"))),
+            }
+        }
+        Ok(())
+    }
+
+    /// The limits of this step.
+    pub fn limits(&self) -> &Limits {
+        self.ledger.limits()
+    }
+
+    /// Wall-clock time that the guest sees, pinned by the plan; `None`: the host's own (exec).
+    pub fn pinned_clock(&self) -> Option<SystemTime> {
+        self.pinned.map(|p| p.clock)
+    }
+
+    /// Seed of the guest's random numbers, pinned by the plan; `None`: the host's own (exec).
+    pub fn pinned_seed(&self) -> Option<u64> {
+        self.pinned.map(|p| p.seed)
+    }
+
+    /// One line (or piece of a line) that the step printed or logged. Counts against the output limit.
+    ///
+    /// # Errors
+    /// [`Stop`] when the limit is reached or the journal cannot be written.
+    pub fn log(&mut self, source: LogSource, text: &str) -> Result<(), Stop> {
+        let source = match source {
+            LogSource::Info => "info",
+            LogSource::Warn => "warn",
+            LogSource::Stdout => "stdout",
+            LogSource::Stderr => "stderr",
+        };
+        self.ledger.line(source, text)
+    }
+
+    /// The folders that the guest sees, with their guest paths.
+    pub fn preopens(&mut self) -> Vec<(Node, String)> {
+        let folders = self.world.folders.clone();
+        let mut opened = Vec::new();
+        for (folder, guest) in folders {
+            let Ok(handle) = self.world.tree.root(&folder) else { continue };
+            let how = Open { read: true, mutate_directory: true, directory: true, ..Open::default() };
+            let place = Place { folder, path: PathBuf::new() };
+            let node = self.add(OpenNode { handle, kind: Kind::Directory, how, place, identity: (0, 0) });
+            opened.push((node, guest));
+        }
+        opened
+    }
+
+    fn add(&mut self, open: OpenNode) -> Node {
+        let node = Node(self.next);
+        self.next += 1;
+        self.nodes.insert(node, open);
+        node
+    }
+
+    fn node(&self, node: Node) -> Fs<&OpenNode> {
+        self.nodes.get(&node).ok_or(FsFault::Errno(Errno::BADF))
+    }
+
+    fn dir(&self, node: Node) -> Fs<Handle> {
+        let open = self.node(node)?;
+        if open.kind == Kind::Directory { Ok(open.handle) } else { Err(Errno::NOTDIR.into()) }
+    }
+
+    /// Writes a denial down and gives the guest its error.
+    fn deny(&mut self, denial: Denial, errno: Errno) -> FsFault {
+        match self.ledger.denied(denial) {
+            Ok(()) => FsFault::Errno(errno),
+            Err(stop) => FsFault::Stop(stop),
+        }
+    }
+
+    fn denial(&self, what: String, rule: &str) -> Denial {
+        Denial { unit: self.grant.unit().to_owned(), what, rule: rule.to_owned() }
+    }
+
+    /// Finds a path for a guest's call; a way out of the base is a denial.
+    fn find(&mut self, base: Node, path: &str, follow: bool) -> Fs<Found> {
+        let handle = self.dir(base)?;
+        match self.world.tree.find(handle, path, follow) {
+            Ok(found) => {
+                if self.world.is_protected(&found.place) {
+                    let what = format!("reaching {}", show(&found.place));
+                    self.forget(&found);
+                    let denial = self.denial(what, "no grant reaches `.unship/` or `policies/`");
+                    return Err(self.deny(denial, Errno::ACCESS));
+                }
+                Ok(found)
+            }
+            Err(Errno::PERM) => {
+                let what = format!("reaching {:?}", path_text(path.as_bytes()));
+                let denial = self.denial(what, "the path leads out of its folder");
+                Err(self.deny(denial, Errno::PERM))
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn forget(&mut self, found: &Found) {
+        self.world.tree.release(found.parent);
+        if let Some(object) = &found.object {
+            self.world.tree.release(object.handle);
+        }
+    }
+
+    /// Runs `then` on what `path` leads to, and releases it afterwards.
+    fn with_found<T>(&mut self, base: Node, path: &str, follow: bool, then: impl FnOnce(&mut Gate, &Found) -> Fs<T>) -> Fs<T> {
+        let found = self.find(base, path, follow)?;
+        let result = then(self, &found);
+        self.forget(&found);
+        result
+    }
+
+    fn demand(&mut self, right: FileRight, place: &Place) -> Fs<()> {
+        match self.grant.file(right, place) {
+            Ok(()) => {
+                if !right.changes() {
+                    self.ledger.accessed(right.key(), show(place));
+                }
+                Ok(())
+            }
+            Err(denial) => Err(self.deny(denial, Errno::ACCESS)),
+        }
+    }
+
+    fn demand_sight(&mut self, place: &Place) -> Fs<()> {
+        match self.grant.see(place) {
+            Ok(()) => {
+                self.ledger.accessed("see", show(place));
+                Ok(())
+            }
+            Err(denial) => Err(self.deny(denial, Errno::ACCESS)),
+        }
+    }
+
+    /// Whether moving or linking what lies at `from` to `to` would widen any right, there or, for a directory, below.
+    fn demand_no_widening(&mut self, from: &Place, to: &Place, object: &Object) -> Fs<()> {
+        self.demand_same_rights(from, to)?;
+        if object.kind == Kind::Directory && self.grant.reaches_below(to) {
+            self.demand_no_widening_below(from, to, object)?;
+        }
+        Ok(())
+    }
+
+    fn demand_same_rights(&mut self, from: &Place, to: &Place) -> Fs<()> {
+        let (held, wanted) = (self.grant.rights(from), self.grant.rights(to));
+        // `create` speaks of names that are not there yet; it says nothing about the content that arrives.
+        match wanted.difference(&held).find(|right| **right != FileRight::Create) {
+            None => Ok(()),
+            Some(right) => {
+                let what = format!("moving or linking {} to {}", show(from), show(to));
+                let rule = format!(
+                    "it would gain `files.{}` there; every right held at the target must be held at the source",
+                    right.key()
+                );
+                let denial = self.denial(what, &rule);
+                Err(self.deny(denial, Errno::ACCESS))
+            }
+        }
+    }
+
+    fn demand_no_widening_below(&mut self, from: &Place, to: &Place, object: &Object) -> Fs<()> {
+        if self.grant.allows_hard_links(&from.folder) && self.grant.allows_hard_links(&to.folder) {
+            // Whole folders: the rights at the top are the rights everywhere below.
+            return Ok(());
+        }
+        let mut looked_at = 0usize;
+        let mut todo = vec![(PathBuf::new(), None)];
+        while let Some((inside, handle)) = todo.pop() {
+            let directory = handle.unwrap_or(object.handle);
+            let listing = self.world.tree.list(directory);
+            if let Some(handle) = handle {
+                self.world.tree.release(handle);
+            }
+            let listing = listing?;
+            loop {
+                let entry = match self.world.tree.list_next(listing) {
+                    Ok(Some(entry)) => entry,
+                    Ok(None) => break,
+                    Err(e) => {
+                        self.world.tree.release(listing);
+                        return Err(e.into());
+                    }
+                };
+                looked_at += 1;
+                let below = inside.join(&entry.name);
+                let source = Place { folder: from.folder.clone(), path: from.path.join(&below) };
+                let target = Place { folder: to.folder.clone(), path: to.path.join(&below) };
+                let judged = if looked_at > self.limits().entries_max {
+                    Err(Stop::Limit { limit: "entries", allowed: format!("{} entries", self.limits().entries_max) }.into())
+                } else {
+                    self.demand_same_rights(&source, &target)
+                };
+                if let Err(fault) = judged {
+                    self.world.tree.release(listing);
+                    return Err(fault);
+                }
+                if entry.kind == Kind::Directory && self.grant.reaches_below(&target) {
+                    let found = self.world.tree.find(listing, &entry.name, false)?;
+                    self.world.tree.release(found.parent);
+                    if let Some(object) = found.object {
+                        todo.push((below, Some(object.handle)));
+                    }
+                }
+            }
+            self.world.tree.release(listing);
+        }
+        Ok(())
+    }
+
+    fn changed_in(&mut self, place: &Place) {
+        let parent = place.path.parent().unwrap_or(std::path::Path::new("")).to_owned();
+        self.dirty.insert(Place { folder: place.folder.clone(), path: parent });
+    }
+
+    /// A name for something half-made, free and telling whose it is.
+    fn temporary_name(&mut self) -> std::ffi::OsString {
+        self.world.temporary += 1;
+        format!(".unship-new-{}-{}-{}", self.world.run, std::process::id(), self.world.temporary).into()
+    }
+
+    fn remaining(&self, at_most: Duration) -> Deadline {
+        self.deadline.min(at_most)
+    }
+}
+
+/// A place as people and the journal see it.
+pub(crate) fn show(place: &Place) -> String {
+    use std::os::unix::ffi::OsStrExt as _;
+    let path = path_text(place.path.as_os_str().as_bytes());
+    let path = if path.is_empty() { ".".to_owned() } else { path };
+    if place.folder == "site" { path } else { format!("{}:{path}", place.folder) }
+}

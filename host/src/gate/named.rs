@@ -1,0 +1,288 @@
+//! What a guest does by name: flags, processes, services, commands. The policy says what the name means; when planning,
+//! nothing outside is touched and earlier planned steps are remembered.
+
+use super::{Call, CommandPrinted, Gate, ProcessSeen, Refusal, ServiceSeen, show};
+use crate::{
+    providers::{command, flags, process, service},
+    tree::Source,
+};
+use std::time::Duration;
+use unship_policy::{Name, Place, meaning::FlagsMeaning};
+use unship_rollback::{Effect, Image, ServiceAction};
+
+/// Beyond every meaning's own time-out; the step's deadline ends it anyway.
+const LOOK: Duration = Duration::from_secs(30);
+
+impl Gate {
+    fn demand_named(&mut self, key: &'static str, name: &str) -> Call<Name> {
+        match self.grant.named(key, name) {
+            Ok(name) => {
+                self.ledger.accessed(key, name.to_string());
+                Ok(name)
+            }
+            Err(denial) => Err(self.deny_call(denial)),
+        }
+    }
+
+    fn flags_meaning(&self) -> Call<FlagsMeaning> {
+        let meaning = self.world.definitions.flags.clone();
+        meaning.ok_or_else(|| Refusal::UnknownName("no `[flags]` in the policies".to_owned()).into())
+    }
+
+    /// `feature-flags.get`.
+    ///
+    /// # Errors
+    /// A refusal for the guest, or a stop.
+    pub fn flag_get(&mut self, flag: &str) -> Call<String> {
+        let name = self.demand_named("flags.get", flag)?;
+        let meaning = self.flags_meaning()?;
+        let found = self.find_named(&meaning.file)?;
+        let text = self.read_whole(&found);
+        self.forget(&found);
+        flag_value(&meaning, &text?, &name)
+    }
+
+    /// `feature-flags.set`: sets and reads back; other keys keep their bytes. Nothing is done when it has the value already.
+    ///
+    /// # Errors
+    /// A refusal for the guest, or a stop.
+    pub fn flag_set(&mut self, flag: &str, value: &str) -> Call<()> {
+        let name = match self.grant.set_flag(flag, value) {
+            Ok(name) => name,
+            Err(denial) => return Err(self.deny_call(denial)),
+        };
+        let meaning = self.flags_meaning()?;
+        let found = self.find_named(&meaning.file)?;
+        let result = self.flag_set_in(&meaning, &found, &name, value);
+        self.forget(&found);
+        result
+    }
+
+    fn flag_set_in(&mut self, meaning: &FlagsMeaning, found: &crate::tree::Found, flag: &Name, value: &str) -> Call<()> {
+        let text = self.read_whole(found)?;
+        let from = flag_value(meaning, &text, flag)?;
+        let edited = flags::write(meaning, &text, flag, value).map_err(|e| Refusal::Failed(e.to_string()))?;
+        if !edited.changed {
+            return Ok(());
+        }
+        let effect = Effect::FlagSet { flag: flag.to_string(), from, to: value.to_owned() };
+        let handle = self.install(found, Source::Bytes(&edited.bytes), effect)?;
+        let read_back = self.world.tree.read(handle, crate::tree::PIECE, 0);
+        self.world.tree.release(handle);
+        let first = &edited.bytes[..edited.bytes.len().min(crate::tree::PIECE)];
+        match read_back {
+            Ok(bytes) if bytes == first => Ok(()),
+            _ => Err(Refusal::Failed(format!("the flag {flag} does not read back as {value}")).into()),
+        }
+    }
+
+    fn selector(&self, name: &Name) -> Call<unship_policy::meaning::SelectorMeaning> {
+        let meaning = self.world.definitions.processes.get(name).cloned();
+        meaning.ok_or_else(|| Refusal::UnknownName(format!("no `[processes.{name}]` in the policies")).into())
+    }
+
+    fn matching(&self, name: &Name) -> Call<Vec<ProcessSeen>> {
+        if self.world.simulated.as_ref().is_some_and(|s| s.stopped.contains(name)) {
+            return Ok(Vec::new());
+        }
+        let selector = self.selector(name)?;
+        let found = process::list(&self.world.site, &selector, self.remaining(LOOK)).map_err(process_refusal)?;
+        Ok(found.into_iter().map(seen).collect())
+    }
+
+    /// `processes.list`.
+    ///
+    /// # Errors
+    /// A refusal for the guest, or a stop.
+    pub fn processes_list(&mut self, selector: &str) -> Call<Vec<ProcessSeen>> {
+        let name = self.demand_named("processes.list", selector)?;
+        self.matching(&name)
+    }
+
+    /// `processes.stop`. Nothing is done when none matches.
+    ///
+    /// # Errors
+    /// A refusal for the guest, or a stop.
+    pub fn processes_stop(&mut self, selector: &str) -> Call<u32> {
+        let name = self.demand_named("processes.stop", selector)?;
+        let matching = self.matching(&name)?;
+        if matching.is_empty() {
+            return Ok(0);
+        }
+        let effect = Effect::ProcessStopped { selector: name.to_string() };
+        let notes: Vec<String> = matching.iter().map(|p| format!("process {}: {}", p.pid, p.command_line)).collect();
+        let number = self.ledger.intend(&effect)?;
+        let stopped = match &mut self.world.simulated {
+            Some(simulated) => {
+                simulated.stopped.insert(name);
+                matching.len()
+            }
+            None => {
+                let selector = self.selector(&name)?;
+                let grace = selector.grace + Duration::from_secs(10);
+                process::stop(&self.world.site, &selector, self.remaining(grace)).map_err(process_refusal)?.len()
+            }
+        };
+        self.ledger.made(number, effect, None, notes)?;
+        Ok(u32::try_from(stopped).unwrap_or(u32::MAX))
+    }
+
+    /// `processes.holders`. Fails closed: a process that cannot be looked into might hold it.
+    ///
+    /// # Errors
+    /// A refusal for the guest, or a stop.
+    pub fn processes_holders(&mut self, path: &str) -> Call<Vec<ProcessSeen>> {
+        let found = self.find_named(path)?;
+        let result = self.holders_of(&found.place, found.object.as_ref());
+        self.forget(&found);
+        result
+    }
+
+    fn holders_of(&mut self, place: &Place, object: Option<&crate::tree::Object>) -> Call<Vec<ProcessSeen>> {
+        match self.grant.holders(place) {
+            Ok(()) => self.ledger.accessed("holders", show(place)),
+            Err(denial) => return Err(self.deny_call(denial)),
+        }
+        let Some(object) = object else { return Ok(Vec::new()) };
+        if self.world.simulated.as_ref().is_some_and(|s| s.released.iter().any(|p| p.matches(place))) {
+            return Ok(Vec::new());
+        }
+        let Ok(path) = self.world.tree.disk_path(object) else { return Ok(Vec::new()) };
+        let holders = process::holders(&path, self.remaining(LOOK)).map_err(|e| Refusal::Failed(e.to_string()))?;
+        let mut all: Vec<ProcessSeen> = holders.processes.into_iter().map(seen).collect();
+        all.extend(holders.uninspected.iter().map(|pid| ProcessSeen {
+            pid: *pid,
+            command_line: "(a process of another user, which cannot be looked into)".to_owned(),
+        }));
+        if all.is_empty() && holders.hidden {
+            return Err(Refusal::Failed("other users' processes are hidden here, so nobody can say who holds it".to_owned()).into());
+        }
+        Ok(all)
+    }
+
+    fn service(&self, name: &Name) -> Call<unship_policy::meaning::ServiceMeaning> {
+        let meaning = self.world.definitions.services.get(name).cloned();
+        meaning.ok_or_else(|| Refusal::UnknownName(format!("no `[services.{name}]` in the policies")).into())
+    }
+
+    fn service_now(&self, name: &Name) -> Call<ServiceSeen> {
+        if let Some(running) = self.world.simulated.as_ref().and_then(|s| s.services.get(name)) {
+            let detail = "as planned".to_owned();
+            return Ok(ServiceSeen { running: *running, healthy: *running, detail });
+        }
+        let meaning = self.service(name)?;
+        let status = service::status(&self.world.site, &meaning, self.remaining(LOOK));
+        let status = status.map_err(|e| Refusal::Failed(e.to_string()))?;
+        Ok(ServiceSeen { running: status.running, healthy: status.healthy, detail: status.detail })
+    }
+
+    /// `services.status`.
+    ///
+    /// # Errors
+    /// A refusal for the guest, or a stop.
+    pub fn service_status(&mut self, service: &str) -> Call<ServiceSeen> {
+        let name = self.demand_named("services.status", service)?;
+        self.service_now(&name)
+    }
+
+    /// `services.start`. Nothing is done to a service that runs and is healthy.
+    ///
+    /// # Errors
+    /// A refusal for the guest, or a stop.
+    pub fn service_start(&mut self, service: &str) -> Call<()> {
+        self.change_service("services.start", service, ServiceAction::Start)
+    }
+
+    /// `services.stop`. Nothing is done to a stopped service.
+    ///
+    /// # Errors
+    /// A refusal for the guest, or a stop.
+    pub fn service_stop(&mut self, service: &str) -> Call<()> {
+        self.change_service("services.stop", service, ServiceAction::Stop)
+    }
+
+    /// `services.restart`.
+    ///
+    /// # Errors
+    /// A refusal for the guest, or a stop.
+    pub fn service_restart(&mut self, service: &str) -> Call<()> {
+        self.change_service("services.restart", service, ServiceAction::Restart)
+    }
+
+    fn change_service(&mut self, key: &'static str, service: &str, action: ServiceAction) -> Call<()> {
+        let name = self.demand_named(key, service)?;
+        let now = self.service_now(&name)?;
+        match action {
+            ServiceAction::Start if now.running && now.healthy => return Ok(()),
+            ServiceAction::Stop if !now.running => return Ok(()),
+            _ => {}
+        }
+        let effect = Effect::ServiceChanged { service: name.to_string(), action };
+        let number = self.ledger.intend(&effect)?;
+        match &mut self.world.simulated {
+            Some(simulated) => {
+                simulated.services.insert(name, action != ServiceAction::Stop);
+            }
+            None => {
+                let meaning = self.service(&name)?;
+                let (site, deadline) = (&self.world.site, self.deadline);
+                match action {
+                    ServiceAction::Start => service::start(site, &meaning, deadline).map(|_| ()),
+                    ServiceAction::Stop => service::stop(site, &meaning, deadline).map(|_| ()),
+                    ServiceAction::Restart => service::restart(site, &meaning, deadline).map(|_| ()),
+                }
+                .map_err(|e| Refusal::Failed(e.to_string()))?;
+            }
+        }
+        let was = if now.running { "running" } else { "stopped" };
+        Ok(self.ledger.made(number, effect, Some(Image::Value { was: was.to_owned() }), Vec::new())?)
+    }
+
+    /// `commands.run`.
+    ///
+    /// # Errors
+    /// A refusal for the guest, or a stop.
+    pub fn command_run(&mut self, command: &str) -> Call<CommandPrinted> {
+        let name = self.demand_named("commands.run", command)?;
+        let Some(meaning) = self.world.definitions.commands.get(&name).cloned() else {
+            return Err(Refusal::UnknownName(format!("no `[commands.{name}]` in the policies")).into());
+        };
+        let effect =
+            Effect::CommandRan { command: name.to_string(), argv: meaning.argv.clone(), undo: meaning.undo.clone() };
+        let number = self.ledger.intend(&effect)?;
+        let printed = match &mut self.world.simulated {
+            Some(simulated) => {
+                simulated.released.extend(meaning.simulated_releases.iter().cloned());
+                CommandPrinted { stdout: meaning.simulated_stdout, stderr: String::new() }
+            }
+            None => {
+                // It may have done anything by the time it fails, so it counts as made either way.
+                let ran = command::run(&self.world.site, &meaning, self.deadline);
+                self.ledger.made(number, effect, None, Vec::new())?;
+                let output = ran.map_err(|e| match e {
+                    command::CommandError::TimedOut { .. } => Refusal::TimedOut(e.to_string()),
+                    e => Refusal::Failed(e.to_string()),
+                })?;
+                let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+                return Ok(CommandPrinted { stdout: text(output.stdout), stderr: text(output.stderr) });
+            }
+        };
+        self.ledger.made(number, effect, None, Vec::new())?;
+        Ok(printed)
+    }
+}
+
+fn flag_value(meaning: &FlagsMeaning, text: &[u8], flag: &Name) -> Call<String> {
+    flags::read(meaning, text, flag).map_err(|e| Refusal::NotAsExpected(e.to_string()).into())
+}
+
+fn seen(process: process::ProcessInfo) -> ProcessSeen {
+    ProcessSeen { pid: process.pid, command_line: process.command_line }
+}
+
+fn process_refusal(e: process::ProcessError) -> super::CallFault {
+    match e {
+        process::ProcessError::TimedOut(_) => Refusal::TimedOut(e.to_string()).into(),
+        e => Refusal::Failed(e.to_string()).into(),
+    }
+}

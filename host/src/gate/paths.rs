@@ -1,0 +1,433 @@
+//! WASI's calls on paths: find, judge what was found, write down, do.
+
+use super::{FileInHand, Fs, FsFault, Gate, Kind, NewTime, Node, Open, OpenNode, Stat, show};
+use crate::tree::{Found, Object};
+use rustix::io::Errno;
+use std::ffi::OsString;
+use unship_policy::{FileRight, Place};
+use unship_rollback::{Effect, Image, path_text};
+
+impl Gate {
+    /// Opens a file or directory, or makes a file.
+    ///
+    /// # Errors
+    /// `EACCES` without the grant, `EPERM` for a path that leaves its folder and for what is neither file nor directory,
+    /// and what POSIX has.
+    pub fn open_at(&mut self, base: Node, path: &str, follow: bool, how: Open) -> Fs<Node> {
+        self.with_found(base, path, follow, |gate, found| match &found.object {
+            None => gate.open_new(found, how),
+            Some(object) => gate.open_existing(found, object, how),
+        })
+    }
+
+    fn open_new(&mut self, found: &Found, how: Open) -> Fs<Node> {
+        if !how.create {
+            self.demand_sight(&found.place)?;
+            return Err(Errno::NOENT.into());
+        }
+        let Some(name) = &found.name else { return Err(Errno::NOENT.into()) };
+        if how.directory {
+            return Err(Errno::INVAL.into());
+        }
+        if found.directory_only {
+            return Err(Errno::ISDIR.into());
+        }
+        self.demand(FileRight::Create, &found.place)?;
+        let effect = Effect::FileCreated { path: show(&found.place), content: None };
+        let number = self.ledger.intend(&effect)?;
+        let handle = match self.world.tree.create(found.parent, name) {
+            Ok(handle) => handle,
+            Err(e) => {
+                self.ledger.withdraw(number);
+                return Err(e.into());
+            }
+        };
+        self.ledger.made(number, effect, None, Vec::new())?;
+        self.changed_in(&found.place);
+        let identity = self.world.tree.stat(handle)?.identity;
+        self.files.insert(identity, FileInHand { number, image: None, unsettled: true });
+        // A file that is only created still has a content to take down: none.
+        let how = Open { write: true, ..how };
+        Ok(self.add(OpenNode { handle, kind: Kind::File, how, place: found.place.clone(), identity }))
+    }
+
+    fn open_existing(&mut self, found: &Found, object: &Object, how: Open) -> Fs<Node> {
+        if how.create && how.exclusive {
+            self.demand_sight(&found.place)?;
+            return Err(Errno::EXIST.into());
+        }
+        match object.kind {
+            Kind::Symlink => {
+                self.demand_sight(&found.place)?;
+                Err(Errno::LOOP.into())
+            }
+            Kind::Other => {
+                let what = format!("opening {}", show(&found.place));
+                let denial = self.denial(what, "it is a FIFO, socket or device; only regular files and directories are opened");
+                Err(self.deny(denial, Errno::PERM))
+            }
+            Kind::Directory => self.open_directory(found, object, how),
+            Kind::File => self.open_file(found, object, how),
+        }
+    }
+
+    fn open_directory(&mut self, found: &Found, object: &Object, how: Open) -> Fs<Node> {
+        self.demand_sight(&found.place)?;
+        if how.write || how.truncate || (how.create && !how.directory) {
+            return Err(Errno::ISDIR.into());
+        }
+        if how.create {
+            return Err(Errno::INVAL.into());
+        }
+        let handle = self.world.tree.open(object, false)?;
+        let (place, identity) = (found.place.clone(), object.identity);
+        Ok(self.add(OpenNode { handle, kind: Kind::Directory, how, place, identity }))
+    }
+
+    fn open_file(&mut self, found: &Found, object: &Object, how: Open) -> Fs<Node> {
+        if how.directory || found.directory_only {
+            self.demand_sight(&found.place)?;
+            return Err(Errno::NOTDIR.into());
+        }
+        if how.read {
+            self.demand(FileRight::Read, &found.place)?;
+        }
+        if how.write || how.truncate {
+            self.demand(FileRight::Write, &found.place)?;
+            self.demand_single_link(&found.place, object)?;
+        }
+        if !(how.read || how.write || how.truncate) {
+            self.demand_sight(&found.place)?;
+        }
+        if how.truncate && object.size > 0 {
+            return self.open_truncated(found, object, how);
+        }
+        let handle = self.world.tree.open(object, how.write || how.truncate)?;
+        let identity = object.identity;
+        Ok(self.add(OpenNode { handle, kind: Kind::File, how, place: found.place.clone(), identity }))
+    }
+
+    /// A hard-linked file has names that nobody judged.
+    fn demand_single_link(&mut self, place: &Place, object: &Object) -> Fs<()> {
+        if object.links <= 1 || self.grant.allows_hard_links(&place.folder) {
+            return Ok(());
+        }
+        let what = format!("files.write on {}", show(place));
+        let rule = format!("the file has {} hard links, and its other names are not known to be granted", object.links);
+        let denial = self.denial(what, &rule);
+        Err(self.deny(denial, Errno::ACCESS))
+    }
+
+    /// Cutting a file to nothing: where before-images are kept, a new inode takes its place and the old one is kept whole.
+    fn open_truncated(&mut self, found: &Found, object: &Object, how: Open) -> Fs<Node> {
+        let Some(name) = &found.name else { return Err(Errno::INVAL.into()) };
+        let known = self.files.get(&object.identity).map(|file| file.number);
+        if known.is_some() || !self.ledger.keeps_images() {
+            let handle = self.world.tree.open(object, true)?;
+            let open = OpenNode {
+                handle,
+                kind: Kind::File,
+                how: Open { write: true, ..how },
+                place: found.place.clone(),
+                identity: object.identity,
+            };
+            let node = self.add(open);
+            self.set_size(node, 0)?;
+            self.nodes.entry(node).and_modify(|open| open.how = how);
+            return Ok(node);
+        }
+        let effect = Effect::FileWritten { path: show(&found.place), content: None };
+        let number = self.ledger.intend(&effect)?;
+        let near = self.world.tree.fd(found.parent);
+        let trash = self.ledger.trash(number, near)?;
+        let temp = self.temporary_name();
+        let source = crate::tree::Source::Bytes(&[]);
+        let replaced = self.world.tree.replace(found.parent, name, &temp, source, Some(object), trash.as_ref());
+        let handle = match replaced {
+            Ok(handle) => handle,
+            Err(e) => {
+                self.ledger.withdraw(number);
+                return Err(e.into());
+            }
+        };
+        let image = trash.map(|slot| Image::Trash { at: slot.at });
+        self.ledger.made(number, effect, image, Vec::new())?;
+        self.changed_in(&found.place);
+        let identity = self.world.tree.stat(handle)?.identity;
+        self.files.insert(identity, FileInHand { number, image: None, unsettled: true });
+        let how = Open { write: true, ..how };
+        Ok(self.add(OpenNode { handle, kind: Kind::File, how, place: found.place.clone(), identity }))
+    }
+
+    /// Metadata of what lies at a path.
+    ///
+    /// # Errors
+    /// `EACCES` where the step holds no right, there or below.
+    pub fn stat_at(&mut self, base: Node, path: &str, follow: bool) -> Fs<Stat> {
+        self.with_found(base, path, follow, |gate, found| {
+            gate.demand_sight(&found.place)?;
+            let object = existing(found)?;
+            Ok(gate.world.tree.stat(object.handle)?)
+        })
+    }
+
+    /// Changes times. Needs `files.write`.
+    ///
+    /// # Errors
+    /// `EACCES` without the grant.
+    pub fn set_times_at(&mut self, base: Node, path: &str, follow: bool, accessed: NewTime, modified: NewTime) -> Fs<()> {
+        self.with_found(base, path, follow, |gate, found| {
+            let object = existing(found)?;
+            gate.change_times(object.handle, accessed, modified)
+        })
+    }
+
+    /// Declares `effect`, does it, writes it down; a refusal by the system withdraws it.
+    fn perform(&mut self, effect: Effect, image: Option<Image>, act: impl FnOnce(&mut Gate) -> Result<(), Errno>) -> Fs<()> {
+        let number = self.ledger.intend(&effect)?;
+        if let Err(e) = act(self) {
+            self.ledger.withdraw(number);
+            return Err(e.into());
+        }
+        Ok(self.ledger.made(number, effect, image, Vec::new())?)
+    }
+
+    /// Makes a directory. Needs `files.create`.
+    ///
+    /// # Errors
+    /// `EACCES` without the grant, and what POSIX has.
+    pub fn create_directory_at(&mut self, base: Node, path: &str) -> Fs<()> {
+        self.with_found(base, path, false, |gate, found| {
+            let name = new_name(gate, found)?;
+            gate.demand(FileRight::Create, &found.place)?;
+            let effect = Effect::DirCreated { path: show(&found.place) };
+            gate.perform(effect, None, |gate| gate.world.tree.make_dir(found.parent, &name))?;
+            gate.changed_in(&found.place);
+            Ok(())
+        })
+    }
+
+    /// Removes an empty directory. Needs `files.remove`.
+    ///
+    /// # Errors
+    /// `EACCES` without the grant, `ENOTDIR`, `ENOTEMPTY`.
+    pub fn remove_directory_at(&mut self, base: Node, path: &str) -> Fs<()> {
+        self.with_found(base, path, false, |gate, found| {
+            let object = *existing(found)?;
+            if object.kind != Kind::Directory {
+                gate.demand_sight(&found.place)?;
+                return Err(Errno::NOTDIR.into());
+            }
+            gate.remove(found, &object, Effect::DirRemoved { path: show(&found.place) })
+        })
+    }
+
+    /// Removes a file or link. Needs `files.remove`.
+    ///
+    /// # Errors
+    /// `EACCES` without the grant, `EISDIR`.
+    pub fn unlink_file_at(&mut self, base: Node, path: &str) -> Fs<()> {
+        self.with_found(base, path, false, |gate, found| {
+            let object = *existing(found)?;
+            if object.kind == Kind::Directory {
+                gate.demand_sight(&found.place)?;
+                return Err(Errno::ISDIR.into());
+            }
+            if found.directory_only {
+                return Err(Errno::NOTDIR.into());
+            }
+            gate.remove(found, &object, Effect::Removed { path: show(&found.place) })
+        })
+    }
+
+    fn remove(&mut self, found: &Found, object: &Object, effect: Effect) -> Fs<()> {
+        let Some(name) = &found.name else { return Err(Errno::INVAL.into()) };
+        self.demand(FileRight::Remove, &found.place)?;
+        self.demand_nothing_protected(&found.place)?;
+        let number = self.ledger.intend(&effect)?;
+        let trash = self.ledger.trash(number, self.world.tree.fd(found.parent))?;
+        if let Err(e) = self.world.tree.remove(found.parent, name, object, trash.as_ref()) {
+            self.ledger.withdraw(number);
+            return Err(self.across(e, &found.place));
+        }
+        self.changed_in(&found.place);
+        let image = trash.map(|slot| Image::Trash { at: slot.at });
+        Ok(self.ledger.made(number, effect, image, Vec::new())?)
+    }
+
+    /// `EXDEV` from the trash means a mount point inside a folder: say so.
+    pub(super) fn across(&mut self, e: Errno, place: &Place) -> FsFault {
+        if e != Errno::XDEV || !self.ledger.keeps_images() {
+            return e.into();
+        }
+        let what = format!("changing {}", show(place));
+        let denial = self.denial(what, "it lies on another file system than its folder, so no before-image can be kept by a rename");
+        self.deny(denial, Errno::XDEV)
+    }
+
+    pub(super) fn demand_nothing_protected(&mut self, place: &Place) -> Fs<()> {
+        if !self.world.holds_protected(place) {
+            return Ok(());
+        }
+        let what = format!("moving {}", show(place));
+        let denial = self.denial(what, "`.unship/` or `policies/` lies in it, which no grant reaches");
+        Err(self.deny(denial, Errno::ACCESS))
+    }
+
+    /// Gives another name. Needs `files.rename` at the source, `files.create` at the target, `files.remove` on what is
+    /// replaced there, and at the source every right that is held at the target.
+    ///
+    /// # Errors
+    /// `EACCES` without the grants, and what POSIX has.
+    pub fn rename_at(&mut self, base: Node, path: &str, new_base: Node, new_path: &str) -> Fs<()> {
+        self.with_found(base, path, false, |gate, from| {
+            gate.with_found(new_base, new_path, false, |gate, to| gate.rename(from, to))
+        })
+    }
+
+    fn rename(&mut self, from: &Found, to: &Found) -> Fs<()> {
+        self.demand(FileRight::Rename, &from.place)?;
+        self.demand(FileRight::Create, &to.place)?;
+        let object = *existing(from)?;
+        let (Some(from_name), Some(to_name)) = (&from.name, &to.name) else { return Err(Errno::BUSY.into()) };
+        self.demand_nothing_protected(&from.place)?;
+        if from.directory_only && object.kind != Kind::Directory {
+            return Err(Errno::NOTDIR.into());
+        }
+        if to.directory_only && object.kind != Kind::Directory {
+            return Err(Errno::NOTDIR.into());
+        }
+        if let Some(old) = &to.object {
+            if old.identity == object.identity {
+                return Ok(());
+            }
+            self.demand(FileRight::Remove, &to.place)?;
+            match (object.kind, old.kind) {
+                (Kind::Directory, Kind::Directory) => {}
+                (Kind::Directory, _) => return Err(Errno::NOTDIR.into()),
+                (_, Kind::Directory) => return Err(Errno::ISDIR.into()),
+                _ => {}
+            }
+        }
+        self.demand_no_widening(&from.place, &to.place, &object)?;
+        let replaced = to.object.is_some();
+        let effect = Effect::Renamed { from: show(&from.place), to: show(&to.place), replaced };
+        let number = self.ledger.intend(&effect)?;
+        let trash = if replaced { self.ledger.trash(number, self.world.tree.fd(to.parent))? } else { None };
+        let (source, target) = ((from.parent, from_name), (to.parent, to_name));
+        if let Err(e) = self.world.tree.rename(source, target, to.object.as_ref(), trash.as_ref()) {
+            self.ledger.withdraw(number);
+            return Err(e.into());
+        }
+        self.changed_in(&from.place);
+        self.changed_in(&to.place);
+        let image = trash.map(|slot| Image::Trash { at: slot.at });
+        Ok(self.ledger.made(number, effect, image, Vec::new())?)
+    }
+
+    /// Makes a hard link. Needs `files.create` at the new name, and at the source every right held there.
+    ///
+    /// # Errors
+    /// `EACCES` without the grants, `EPERM` for a directory.
+    pub fn link_at(&mut self, base: Node, path: &str, follow: bool, new_base: Node, new_path: &str) -> Fs<()> {
+        self.with_found(base, path, follow, |gate, from| {
+            gate.with_found(new_base, new_path, false, |gate, to| {
+                gate.demand_sight(&from.place)?;
+                let object = *existing(from)?;
+                if object.kind == Kind::Directory {
+                    return Err(Errno::PERM.into());
+                }
+                if from.directory_only {
+                    return Err(Errno::NOTDIR.into());
+                }
+                let name = new_name(gate, to)?;
+                if to.directory_only {
+                    return Err(Errno::NOENT.into());
+                }
+                gate.demand(FileRight::Create, &to.place)?;
+                gate.demand_no_widening(&from.place, &to.place, &object)?;
+                let effect = Effect::LinkCreated { path: show(&to.place), to: show(&from.place), hard: true };
+                gate.perform(effect, None, |gate| gate.world.tree.link(&object, to.parent, &name))?;
+                gate.changed_in(&to.place);
+                Ok(())
+            })
+        })
+    }
+
+    /// Makes a symlink. Needs `files.create`; the target must stay in the folder by its spelling.
+    ///
+    /// # Errors
+    /// `EPERM` for a target that is absolute or leads out, `EACCES` without the grant.
+    pub fn symlink_at(&mut self, target: &str, base: Node, path: &str) -> Fs<()> {
+        self.with_found(base, path, false, |gate, found| {
+            let name = new_name(gate, found)?;
+            if found.directory_only {
+                return Err(Errno::NOENT.into());
+            }
+            gate.demand(FileRight::Create, &found.place)?;
+            if leads_out(&found.place, target) {
+                let what = format!("a symlink {} to {}", show(&found.place), path_text(target.as_bytes()));
+                let denial = gate.denial(what, "its target leads out of the folder, where other programs would follow it");
+                return Err(gate.deny(denial, Errno::PERM));
+            }
+            let effect = Effect::LinkCreated { path: show(&found.place), to: path_text(target.as_bytes()), hard: false };
+            gate.perform(effect, None, |gate| gate.world.tree.symlink(target, found.parent, &name))?;
+            gate.changed_in(&found.place);
+            Ok(())
+        })
+    }
+
+    /// Where a symlink points to. Needs `files.read` on it.
+    ///
+    /// # Errors
+    /// `EACCES` without the grant, `EINVAL` for what is no symlink.
+    pub fn readlink_at(&mut self, base: Node, path: &str) -> Fs<String> {
+        self.with_found(base, path, false, |gate, found| {
+            gate.demand(FileRight::Read, &found.place)?;
+            let object = *existing(found)?;
+            if object.kind != Kind::Symlink {
+                return Err(Errno::INVAL.into());
+            }
+            let target = gate.world.tree.read_link(&object)?;
+            let target = String::from_utf8(target).map_err(|_| Errno::ILSEQ)?;
+            if target.starts_with('/') {
+                return Err(Errno::PERM.into());
+            }
+            Ok(target)
+        })
+    }
+}
+
+fn existing(found: &Found) -> Fs<&Object> {
+    found.object.as_ref().ok_or(FsFault::Errno(Errno::NOENT))
+}
+
+/// The name for something new; what exists already may be known only to who may see it.
+fn new_name(gate: &mut Gate, found: &Found) -> Fs<OsString> {
+    match (&found.name, &found.object) {
+        (Some(name), None) => Ok(name.clone()),
+        _ => {
+            gate.demand_sight(&found.place)?;
+            Err(Errno::EXIST.into())
+        }
+    }
+}
+
+fn leads_out(place: &Place, target: &str) -> bool {
+    let mut depth = place.path.components().count().saturating_sub(1);
+    target.starts_with('/')
+        || target.split('/').any(|part| match part {
+            "" | "." => false,
+            ".." => match depth.checked_sub(1) {
+                Some(up) => {
+                    depth = up;
+                    false
+                }
+                None => true,
+            },
+            _ => {
+                depth += 1;
+                false
+            }
+        })
+}

@@ -1,0 +1,193 @@
+//! Commands by name: an argument vector of the policy, never a shell.
+//!
+//! A command runs in a session of its own, in the site's folder, with a clean environment, `/dev/null` as its input and no
+//! other descriptor of the host. It is waited for by the process, not by the end of its output: a service that it leaves
+//! behind with the output still open does not hold the run up. What is out of time is killed with its whole session and
+//! all its descendants.
+
+mod output;
+mod program;
+mod session;
+
+#[cfg(test)]
+mod tests;
+
+use super::{Deadline, procfs, text};
+use output::Stream;
+use rustix::event::{PollFd, PollFlags};
+use session::Session;
+use std::{
+    fs, io,
+    os::{
+        fd::{AsFd, BorrowedFd, RawFd},
+        unix::process::{CommandExt, ExitStatusExt},
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+use unship_policy::meaning::CommandMeaning;
+
+/// Where a program without a slash is looked for, and the command's own `PATH`.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The command's `HOME`: a place below which not even root can create anything. A command that needs a home gets it from
+/// the policy's `env`.
+pub const HOME: &str = "/dev/null";
+/// The command's `LANG`.
+pub const LANG: &str = "C.UTF-8";
+
+/// What a command did that ended as expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandOutput {
+    /// Its exit status, one of the expected.
+    pub status: i32,
+    /// The beginning of its output, as much as policy keeps; not neutralised.
+    pub stdout: Vec<u8>,
+    /// As `stdout`.
+    pub stderr: Vec<u8>,
+    /// Bytes of both streams that were not kept.
+    pub dropped_bytes: u64,
+    /// A process that it left behind still holds its output open. Nobody reads that any more: the process gets SIGPIPE
+    /// with its next line. Whoever leaves a service behind redirects its output.
+    pub output_is_held: bool,
+}
+
+/// Why a command came to nothing.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
+pub enum CommandError {
+    #[error("the policy names no program")]
+    Empty,
+    #[error("there is no program `{program}` {place}")]
+    NotFound { program: String, place: &'static str },
+    #[error("`{program}` is not an executable file")]
+    NotExecutable { program: String },
+    #[error("`{program}` is not run, because anybody can replace it: {} is world-writable", .path.display())]
+    WorldWritable { program: String, path: PathBuf },
+    #[error("`{program}` cannot be started: {source}")]
+    NotStarted { program: String, source: io::Error },
+    #[error("`{program}` did not end within {after:.1?}, and was killed{tail}", tail = quoted(.stderr))]
+    TimedOut { program: String, after: Duration, stderr: String },
+    #[error("`{program}` ended with status {status}{tail}", tail = quoted(.stderr))]
+    Status { program: String, status: i32, stderr: String },
+    #[error("`{program}` was ended by signal {signal}{tail}", tail = quoted(.stderr))]
+    Signal { program: String, signal: i32, stderr: String },
+    #[error("`{program}` cannot be waited for: {source}")]
+    Io { program: String, source: io::Error },
+}
+
+fn quoted(stderr: &str) -> String {
+    if stderr.is_empty() { String::new() } else { format!(": {stderr}") }
+}
+
+/// Where a command's output goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Capture {
+    /// It is read.
+    Read,
+    /// To `/dev/null`, for what leaves a process behind that goes on writing.
+    Discard,
+}
+
+/// Runs the command in `site` and waits for it, at most for its own time-out and until `deadline`. After that it takes
+/// up to [`session::KILL_TIME`] more to kill what it started.
+///
+/// # Errors
+/// [`CommandError`]. An exit status that policy does not expect is one, with the end of what was written to stderr.
+pub fn run(site: &Path, meaning: &CommandMeaning, deadline: Deadline) -> Result<CommandOutput, CommandError> {
+    run_capturing(site, meaning, deadline, Capture::Read)
+}
+
+pub(super) fn run_capturing(
+    site: &Path,
+    meaning: &CommandMeaning,
+    deadline: Deadline,
+    capture: Capture,
+) -> Result<CommandOutput, CommandError> {
+    let begun = Instant::now();
+    let deadline = deadline.min(meaning.timeout);
+    let (name, arguments) = meaning.argv.split_first().ok_or(CommandError::Empty)?;
+    let shown = text::neutralise(name);
+    let io_error = |source| CommandError::Io { program: shown.clone(), source };
+
+    let mut command = Command::new(program::resolve(site, name)?);
+    command.arg0(name).args(arguments).current_dir(site);
+    command.env_clear().env("PATH", PATH).env("HOME", HOME).env("LANG", LANG).envs(&meaning.env);
+    let output = || if capture == Capture::Read { Stdio::piped() } else { Stdio::null() };
+    command.stdin(Stdio::null()).stdout(output()).stderr(output());
+    in_own_session(&mut command).map_err(io_error)?;
+    let mut child = command.spawn().map_err(|source| CommandError::NotStarted { program: shown.clone(), source })?;
+    let streams = (child.stdout.take(), child.stderr.take());
+    // From here on the session is killed on every way out but the command's own end.
+    let session = Session::new(child).map_err(io_error)?;
+    let mut stdout = Stream::new(streams.0, meaning.output_bytes_max).map_err(io_error)?;
+    let mut stderr = Stream::new(streams.1, meaning.output_bytes_max).map_err(io_error)?;
+
+    loop {
+        if deadline.remaining().is_zero() {
+            session.kill();
+            let (after, stderr) = (begun.elapsed(), stderr.last_words());
+            return Err(CommandError::TimedOut { program: shown, after, stderr });
+        }
+        if wait_for_any(session.handle(), &mut stdout, &mut stderr, deadline).map_err(io_error)? {
+            break;
+        }
+    }
+    let status = session.reap().map_err(io_error)?;
+    stdout.read_rest().map_err(io_error)?;
+    stderr.read_rest().map_err(io_error)?;
+    match status.code() {
+        None => {
+            let signal = status.signal().unwrap_or_default();
+            Err(CommandError::Signal { program: shown, signal, stderr: stderr.last_words() })
+        }
+        Some(status) if !meaning.expect.contains(&status) => {
+            Err(CommandError::Status { program: shown, status, stderr: stderr.last_words() })
+        }
+        Some(status) => Ok(CommandOutput {
+            status,
+            dropped_bytes: stdout.dropped() + stderr.dropped(),
+            output_is_held: stdout.is_open() || stderr.is_open(),
+            stdout: stdout.into_kept(),
+            stderr: stderr.into_kept(),
+        }),
+    }
+}
+
+/// Waits for output or for the end of the process, reads what there is, and answers whether the process ended.
+fn wait_for_any(
+    process: BorrowedFd<'_>,
+    stdout: &mut Stream,
+    stderr: &mut Stream,
+    deadline: Deadline,
+) -> io::Result<bool> {
+    let mut fds = vec![PollFd::from_borrowed_fd(process, PollFlags::IN)];
+    fds.extend([stdout.fd(), stderr.fd()].into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+    procfs::poll_until(&mut fds, deadline)?;
+    let has_ended = !fds[0].revents().is_empty();
+    stdout.read_some()?;
+    stderr.read_some()?;
+    Ok(has_ended)
+}
+
+/// A session of its own: no terminal, and one name for all that the command starts. std itself resets the signal mask
+/// and SIGPIPE, and opens everything close-on-exec; what this process inherited from *its* parent is seen to here.
+fn in_own_session(command: &mut Command) -> io::Result<()> {
+    let mut inherited: Vec<RawFd> = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        inherited.extend(entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok()));
+    }
+    inherited.retain(|fd| *fd > 2);
+    let in_child = move || {
+        rustix::process::setsid()?;
+        for fd in &inherited {
+            // SAFETY: borrowed for one system call, which fails without harm when the number is no descriptor by now.
+            let fd = unsafe { BorrowedFd::borrow_raw(*fd) };
+            let _ = rustix::io::fcntl_setfd(fd.as_fd(), rustix::io::FdFlags::CLOEXEC);
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only system calls are made; nothing is allocated and no lock is taken.
+    unsafe { command.pre_exec(in_child) };
+    Ok(())
+}

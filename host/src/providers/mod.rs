@@ -1,0 +1,18 @@
+//! The host's implementation of each capability, on plain files and system calls.
+//!
+//! Nothing here knows a guest, a grant or the journal: the gate asks what it has already decided and written down. Every
+//! call is synchronous and ends by its [`Deadline`]; what policy *means* by a name comes in as `unship_policy::meaning`.
+
+pub mod command;
+pub mod deadline;
+pub mod flags;
+mod holders;
+pub mod process;
+mod procfs;
+pub mod service;
+pub mod text;
+
+#[cfg(test)]
+mod testing;
+
+pub use deadline::{Deadline, TimedOut};

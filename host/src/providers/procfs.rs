@@ -1,0 +1,194 @@
+//! Reads `/proc`: which processes there are, and what each one is.
+//!
+//! A pid alone names nobody for long. What is read in several pieces is framed by two looks at the start time, so that
+//! it belongs to one process.
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
+use std::{
+    fs, io,
+    io::Read,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use super::Deadline;
+
+/// Longest command line that is looked at, in bytes (Linux allows about 2 MiB of arguments by default).
+const CMDLINE_BYTES_MAX: u64 = 4 << 20;
+/// Longest command line that is shown, in characters.
+const SHOWN_CHARS_MAX: usize = 4096;
+const PF_KTHREAD: u64 = 0x0020_0000;
+
+/// A live process, as people and guests may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessInfo {
+    /// Its process id.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot: with the pid it names one process for good.
+    pub start_time: u64,
+    /// Arguments separated by spaces, neutralised, cut after 4096 characters.
+    pub command_line: String,
+}
+
+impl std::fmt::Display for ProcessInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (`{}`)", self.pid, self.command_line)
+    }
+}
+
+/// `/proc/PID/stat`, which everybody may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stat {
+    pub pid: u32,
+    pub parent: u32,
+    pub group: u32,
+    pub session: u32,
+    pub start_time: u64,
+    /// Dead, or never a program: a zombie without living threads, or a thread of the kernel.
+    pub is_no_program: bool,
+}
+
+pub(super) fn stat(pid: u32) -> Option<Stat> {
+    parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The program's name, the second field, may hold spaces and parentheses; the last `)` ends it.
+fn parse_stat(line: &[u8]) -> Option<Stat> {
+    let name_end = line.iter().rposition(|b| *b == b')')?;
+    let pid = str::from_utf8(line.split(|b| *b == b' ').next()?).ok()?.parse().ok()?;
+    let rest = str::from_utf8(&line[name_end + 1..]).ok()?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    // Field numbers of proc(5), which count the pid as 1 and the name as 2.
+    let field = |number: usize| fields.get(number - 3).copied();
+    let number = |n: usize| field(n)?.parse::<u64>().ok();
+    let (threads, flags) = (number(20)?, number(9)?);
+    let is_gone = match field(3)? {
+        "Z" => threads <= 1,
+        state => matches!(state, "X" | "x"),
+    };
+    Some(Stat {
+        pid,
+        parent: field(4)?.parse().ok()?,
+        group: field(5)?.parse().ok()?,
+        session: field(6)?.parse().ok()?,
+        start_time: number(22)?,
+        is_no_program: is_gone || flags & PF_KTHREAD != 0,
+    })
+}
+
+/// All pids, the host's own included. Threads are not listed.
+pub(super) fn pids() -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        found.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
+    }
+    Ok(found)
+}
+
+/// The arguments, the program's own name first. Empty when the process is gone.
+pub(super) fn arguments(pid: u32) -> Vec<Vec<u8>> {
+    let mut line = Vec::new();
+    let read = fs::File::open(format!("/proc/{pid}/cmdline"))
+        .and_then(|file| file.take(CMDLINE_BYTES_MAX).read_to_end(&mut line));
+    if read.is_err() || line.is_empty() {
+        return Vec::new();
+    }
+    let line = line.strip_suffix(b"\0").unwrap_or(&line);
+    line.split(|b| *b == 0).map(<[u8]>::to_vec).collect()
+}
+
+pub(super) fn info(stat: &Stat, arguments: &[Vec<u8>]) -> ProcessInfo {
+    let shown = super::text::neutralise_bytes(&arguments.join(&b' '));
+    let mut chars = shown.chars();
+    let mut command_line: String = chars.by_ref().take(SHOWN_CHARS_MAX).collect();
+    if chars.next().is_some() {
+        command_line.push('…');
+    }
+    ProcessInfo { pid: stat.pid, start_time: stat.start_time, command_line }
+}
+
+/// Whether this reader sees other people's processes at all: `hidepid` hides even pid 1.
+pub(super) fn all_visible() -> bool {
+    fs::symlink_metadata("/proc/1").is_ok()
+}
+
+/// A handle that stays with its process, whoever gets the pid next. `None` when there is no such process.
+pub(super) fn handle(pid: u32) -> io::Result<Option<OwnedFd>> {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(fd) => Ok(Some(fd)),
+        // EINVAL: a thread that leads no process.
+        Err(Errno::SRCH | Errno::INVAL) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Sends `signal`; a process that is gone already is no error.
+pub(super) fn signal(handle: &OwnedFd, signal: Signal) -> io::Result<()> {
+    match pidfd_send_signal(handle, signal) {
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Waits until every process is gone or the deadline comes; answers for each whether it is gone.
+pub(super) fn wait_gone<'fd>(handles: impl Iterator<Item = &'fd OwnedFd>, deadline: Deadline) -> io::Result<Vec<bool>> {
+    let handles: Vec<&OwnedFd> = handles.collect();
+    let mut gone = vec![false; handles.len()];
+    loop {
+        let waiting: Vec<usize> = (0..handles.len()).filter(|i| !gone[*i]).collect();
+        if waiting.is_empty() {
+            return Ok(gone);
+        }
+        let mut polled: Vec<_> =
+            waiting.iter().map(|i| PollFd::from_borrowed_fd(handles[*i].as_fd(), PollFlags::IN)).collect();
+        let is_over = deadline.remaining().is_zero();
+        poll_until(&mut polled, deadline)?;
+        for (i, fd) in waiting.iter().zip(&polled) {
+            gone[*i] = !fd.revents().is_empty();
+        }
+        if is_over {
+            return Ok(gone);
+        }
+    }
+}
+
+/// `poll` that an interrupting signal does not end. Returns at the deadline without any event.
+pub(super) fn poll_until(fds: &mut [PollFd<'_>], deadline: Deadline) -> io::Result<()> {
+    loop {
+        let left = Timespec::try_from(deadline.remaining()).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 });
+        match poll(fds, Some(&left)) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_name_made_to_confuse_is_read_over() {
+        let stat = parse_stat(b"42 (x) S 1 (y z)) R 7 8 9 0 -1 4194304 1 1 1 1 1 1 1 1 20 0 3 0 123456 1 1\n");
+        let expected = Stat { pid: 42, parent: 7, group: 8, session: 9, start_time: 123_456, is_no_program: false };
+        assert_eq!(stat, Some(expected));
+        assert_eq!(parse_stat(b"42 (x"), None);
+        let zombie = |threads| format!("42 (x) Z 7 8 9 0 -1 0 1 1 1 1 1 1 1 1 20 0 {threads} 0 5 1 1");
+        assert_eq!(parse_stat(zombie(1).as_bytes()).map(|s| s.is_no_program), Some(true));
+        assert_eq!(parse_stat(zombie(2).as_bytes()).map(|s| s.is_no_program), Some(false), "its threads live on");
+    }
+
+    #[test]
+    fn the_own_process_is_seen_as_it_is() {
+        let own = stat(std::process::id()).expect("is there");
+        assert!(!own.is_no_program && pids().expect("readable").contains(&own.pid) && all_visible());
+        assert!(!arguments(own.pid).is_empty());
+        assert_eq!(arguments(u32::MAX), Vec::<Vec<u8>>::new());
+        assert!(handle(u32::MAX).expect("no error").is_none());
+    }
+}

@@ -1,0 +1,212 @@
+//! Services through a pid file and commands of the policy.
+//!
+//! The pid file is a claim: it counts only while the process that it names matches the service's selector. Stopping goes
+//! through that one process, never through all that the selector would match.
+
+use super::{
+    Deadline,
+    command::{self, Capture, CommandError},
+    process::{self, ProcessError, ProcessInfo},
+};
+use rustix::{
+    fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2},
+    io::Errno,
+};
+use std::{
+    fs, io,
+    io::Read,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+use unship_policy::meaning::{CommandMeaning, ServiceMeaning};
+
+/// A pid file that is longer is none.
+const PID_FILE_BYTES_MAX: u64 = 32;
+/// Kept of what the commands print.
+const OUTPUT_BYTES_MAX: usize = 64 << 10;
+/// Between two looks at a service that is not healthy yet: the first, and the longest after doubling.
+const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
+
+/// What a look at a service shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceStatus {
+    /// The process of the pid file is alive and matches the selector.
+    pub running: bool,
+    /// It runs, and the health command says yes.
+    pub healthy: bool,
+    /// Of the running process.
+    pub pid: Option<u32>,
+    /// For a person: what was seen.
+    pub detail: String,
+}
+
+/// How a service is left by start, stop or restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceChange {
+    /// `false`: it was so already, and nothing was done.
+    pub changed: bool,
+    /// What the last look showed.
+    pub status: ServiceStatus,
+}
+
+/// Why a service is not as it should be.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
+pub enum ServiceError {
+    #[error("the pid file {path} cannot be trusted: {why}")]
+    PidFile { path: String, why: String },
+    #[error("the {which} command of the service: {source}")]
+    Command { which: &'static str, source: CommandError },
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    #[error("not healthy after {after:.1?}; last seen: {seen}")]
+    NotHealthy { after: Duration, seen: String },
+    #[error("{stopped} was stopped, but something started it again as {now}")]
+    Respawned { stopped: ProcessInfo, now: ProcessInfo },
+}
+
+/// How the service is now. The health command gets the service's time-out.
+///
+/// # Errors
+/// [`ServiceError`] when that cannot be said. A service that is ill is no error.
+pub fn status(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Result<ServiceStatus, ServiceError> {
+    let stopped = |detail: String| ServiceStatus { running: false, healthy: false, pid: None, detail };
+    let Some(pid) = read_pid(site, &meaning.pid_file)? else {
+        return Ok(stopped(format!("there is no pid file {}", meaning.pid_file)));
+    };
+    if process::find(site, &meaning.selector, pid)?.is_none() {
+        return Ok(stopped(format!(
+            "the pid file {} is stale: process {pid} is gone or another program",
+            meaning.pid_file
+        )));
+    }
+    let health = command_of(meaning, &meaning.healthy);
+    let (healthy, detail) = match command::run(site, &health, deadline) {
+        Ok(_) => (true, format!("process {pid} runs and is healthy")),
+        Err(e @ (CommandError::Status { .. } | CommandError::Signal { .. } | CommandError::TimedOut { .. })) => {
+            (false, format!("process {pid} runs, but is not healthy: {e}"))
+        }
+        Err(source) => return Err(ServiceError::Command { which: "health", source }),
+    };
+    Ok(ServiceStatus { running: true, healthy, pid: Some(pid), detail })
+}
+
+/// Starts the service and waits until it is healthy; the start command and the wait get the service's time-out each.
+/// One that runs is not started again, only waited for. The start command's output is not kept: what it leaves running may go on writing to it.
+///
+/// # Errors
+/// [`ServiceError`]; [`ServiceError::NotHealthy`] says what was seen last.
+pub fn start(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Result<ServiceChange, ServiceError> {
+    let before = status(site, meaning, deadline)?;
+    if before.healthy {
+        return Ok(ServiceChange { changed: false, status: before });
+    }
+    if !before.running {
+        let launch = command_of(meaning, &meaning.start);
+        command::run_capturing(site, &launch, deadline, Capture::Discard)
+            .map_err(|source| ServiceError::Command { which: "start", source })?;
+    }
+    Ok(ServiceChange { changed: !before.running, status: wait_healthy(site, meaning, deadline)? })
+}
+
+/// SIGTERM, the selector's grace, SIGKILL, to the service's process; returns once it is confirmed gone.
+///
+/// # Errors
+/// [`ServiceError`]; [`ServiceError::Respawned`] when the pid file names a new live one by then.
+pub fn stop(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Result<ServiceChange, ServiceError> {
+    let gone = |changed, detail| {
+        let status = ServiceStatus { running: false, healthy: false, pid: None, detail };
+        Ok(ServiceChange { changed, status })
+    };
+    let Some(pid) = read_pid(site, &meaning.pid_file)? else {
+        return gone(false, format!("there is no pid file {}", meaning.pid_file));
+    };
+    let Some(stopped) = process::stop_one(site, &meaning.selector, pid, deadline)? else {
+        return gone(
+            false,
+            format!("the pid file {} is stale: process {pid} is gone or another program", meaning.pid_file),
+        );
+    };
+    if let Some(pid) = read_pid(site, &meaning.pid_file)?
+        && let Some(now) = process::find(site, &meaning.selector, pid)?
+    {
+        return Err(ServiceError::Respawned { stopped, now });
+    }
+    gone(true, format!("process {} was stopped", stopped.pid))
+}
+
+/// [`stop`], then [`start`]; also starts one that did not run.
+///
+/// # Errors
+/// [`ServiceError`].
+pub fn restart(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Result<ServiceChange, ServiceError> {
+    stop(site, meaning, deadline)?;
+    start(site, meaning, deadline)
+}
+
+fn wait_healthy(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Result<ServiceStatus, ServiceError> {
+    let begun = Instant::now();
+    let until = deadline.min(meaning.timeout);
+    // One look that hangs must not use up the time of all. The last one may run over `until`, so that it says something.
+    let look = meaning.timeout / 4;
+    let mut pause = LOOK_EVERY.0;
+    loop {
+        let seen = match status(site, meaning, deadline.min(look)) {
+            Ok(status) if status.healthy => return Ok(status),
+            Ok(status) => status.detail,
+            // The service may just be writing it.
+            Err(e @ ServiceError::PidFile { .. }) => e.to_string(),
+            Err(e) => return Err(e),
+        };
+        if until.remaining().is_zero() {
+            return Err(ServiceError::NotHealthy { after: begun.elapsed(), seen });
+        }
+        thread::sleep(pause.min(until.remaining()));
+        pause = (pause * 2).min(LOOK_EVERY.1);
+    }
+}
+
+fn command_of(meaning: &ServiceMeaning, argv: &[String]) -> CommandMeaning {
+    CommandMeaning {
+        argv: argv.to_vec(),
+        timeout: meaning.timeout,
+        expect: vec![0],
+        simulated_stdout: String::new(),
+        simulated_releases: Vec::new(),
+        env: meaning.env.clone(),
+        output_bytes_max: OUTPUT_BYTES_MAX,
+        undo: None,
+    }
+}
+
+/// The pid that the file claims; `None` when there is no file. Only a regular file in the site is read, through no symlink.
+fn read_pid(site: &Path, pid_file: &str) -> Result<Option<u32>, ServiceError> {
+    let distrust = |why: String| ServiceError::PidFile { path: pid_file.to_owned(), why };
+    let failed = |e: io::Error| distrust(e.to_string());
+    let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let site = open(site, folder, Mode::empty()).map_err(|e| failed(e.into()))?;
+    let how = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let file = match openat2(&site, pid_file, how, Mode::empty(), within) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::LOOP) => return Err(distrust("a symlink stands on the way to it".into())),
+        Err(Errno::XDEV) => return Err(distrust("it lies outside the site".into())),
+        Err(e) => return Err(failed(e.into())),
+    };
+    let found = fstat(&file).map_err(|e| failed(e.into()))?;
+    if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
+        return Err(distrust("it is not a regular file".into()));
+    }
+    let mut text = Vec::new();
+    fs::File::from(file).take(PID_FILE_BYTES_MAX + 1).read_to_end(&mut text).map_err(failed)?;
+    let digits = str::from_utf8(text.trim_ascii()).ok().filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+    let pid =
+        digits.and_then(|digits| digits.parse().ok()).filter(|pid| *pid > 1 && text.len() as u64 <= PID_FILE_BYTES_MAX);
+    pid.map(Some).ok_or_else(|| distrust("it holds no decimal process id".into()))
+}
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;

@@ -1,0 +1,65 @@
+//! Makes text from outside harmless for a terminal and for a reader: nothing in it can move a cursor, hide, or turn
+//! the order of what is read around.
+
+use std::fmt::Write;
+
+/// `text` on one line: every control character, line end and character that turns or hides text is made visible, as
+/// `\n`, `\x1b` or `\u{202e}`. It is for eyes; it cannot be turned back, since a backslash stays as it is.
+pub fn neutralise(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        // Writing to a `String` cannot fail.
+        let _ = match c {
+            '\n' => write!(shown, "\\n"),
+            '\r' => write!(shown, "\\r"),
+            '\t' => write!(shown, "\\t"),
+            c if c.is_ascii_control() => write!(shown, "\\x{:02x}", u32::from(c)),
+            c if c.is_control() || misleads(c) => write!(shown, "\\u{{{:x}}}", u32::from(c)),
+            c => {
+                shown.push(c);
+                Ok(())
+            }
+        };
+    }
+    shown
+}
+
+/// Bidirectional controls, line separators, and characters without width (the joiners, which scripts and emoji need, apart).
+fn misleads(c: char) -> bool {
+    matches!(c,
+        '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Bytes that may not be UTF-8; see [`neutralise`].
+pub fn neutralise_bytes(bytes: &[u8]) -> String {
+    neutralise(&String::from_utf8_lossy(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown() {
+        for (given, shown) in [
+            ("plain, ünïcode, 日本, 👩‍🚀", "plain, ünïcode, 日本, 👩‍🚀"),
+            ("\x1b[31mred\x1b]0;title\x07", "\\x1b[31mred\\x1b]0;title\\x07"),
+            ("a\nb\r\nc\td", "a\\nb\\r\\nc\\td"),
+            ("\0\x7f\u{9b}31m", "\\x00\\x7f\\u{9b}31m"),
+            ("x\u{202e}gpj.exe\u{2066}\u{2069}", "x\\u{202e}gpj.exe\\u{2066}\\u{2069}"),
+            ("\u{2028}\u{feff}\u{200b}", "\\u{2028}\\u{feff}\\u{200b}"),
+            ("C:\\new", "C:\\new"),
+        ] {
+            assert_eq!(neutralise(given), shown);
+            assert_eq!(neutralise(shown), shown, "a second time changes nothing");
+        }
+        assert_eq!(neutralise_bytes(b"\xff\x1b"), "\u{fffd}\\x1b");
+    }
+
+    #[test]
+    fn no_control_character_comes_through() {
+        let all: String = (0..=0x2_ffff).filter_map(char::from_u32).collect();
+        assert!(!neutralise(&all).chars().any(|c| c.is_control() || misleads(c)));
+    }
+}
