@@ -11,9 +11,9 @@ use unship_policy::meaning::{FlagsMeaning, Name};
 #[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum FlagError {
     #[error("{file}: there is no flag `{flag}`: {source}")]
-    Unknown { file: String, flag: Name, source: EditError },
+    Unknown { file: String, flag: Name, source: Box<EditError> },
     #[error("{file}: the flag `{flag}` cannot be read or set at {pointer}: {source}")]
-    File { file: String, flag: Name, pointer: String, source: EditError },
+    File { file: String, flag: Name, pointer: String, source: Box<EditError> },
     #[error("{file}: the flag `{flag}` is `{found}` at {pointer}; the policy knows {known}")]
     UnknownScalar { file: String, flag: Name, pointer: String, found: String, known: String },
     #[error("{file}: the flag `{flag}` ({pointer}) has no value `{value}`; the policy knows {known}")]
@@ -73,8 +73,8 @@ fn known(meaning: &FlagsMeaning) -> String {
 }
 
 fn wrong(meaning: &FlagsMeaning, flag: &Name, pointer: &str, source: EditError) -> FlagError {
-    let (file, flag) = (meaning.file.clone(), flag.clone());
-    match source {
+    let (file, flag, source) = (meaning.file.clone(), flag.clone(), Box::new(source));
+    match *source {
         EditError::Missing { .. } => FlagError::Unknown { file, flag, source },
         _ => FlagError::File { file, flag, pointer: pointer.to_owned(), source },
     }

@@ -86,6 +86,20 @@ pub fn lives(argument: &str) -> bool {
     super::procfs::pids().expect("can be listed").into_iter().any(|pid| has(pid) && alive(pid))
 }
 
+/// Kills whoever has one of these arguments when the test ends, however it ends.
+pub struct Sweep(pub Vec<String>);
+
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        for pid in super::procfs::pids().unwrap_or_default() {
+            let has = super::procfs::arguments(pid).iter().any(|a| self.0.iter().any(|word| a == word.as_bytes()));
+            if let (true, Ok(Some(handle))) = (has, super::procfs::handle(pid)) {
+                let _ = super::procfs::signal(&handle, rustix::process::Signal::KILL);
+            }
+        }
+    }
+}
+
 /// Runs `test` (its full name in this crate) again as `nobody`. Answers `false` when this is that run already, or when
 /// this process has no right to change its user; then the caller goes on with the test itself.
 pub fn again_as_nobody(test: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Against real commands.
 
 use super::*;
-use crate::providers::testing::{again_as_nobody, ample, lives, program, strings, unique_seconds, until};
+use crate::providers::testing::{Sweep, again_as_nobody, ample, lives, program, strings, unique_seconds, until};
 use std::{os::unix::fs::PermissionsExt, thread};
 
 fn meaning(argv: &[&str]) -> CommandMeaning {
@@ -117,6 +117,7 @@ fn what_is_out_of_time_is_killed_with_all_that_it_started() {
         "trap '' TERM; sleep {} & timeout 2000 sleep {} & setsid sleep {} & echo started >&2; wait",
         ids[0], ids[1], ids[2]
     );
+    let _sweep = Sweep(ids.to_vec());
     let slow = CommandMeaning { timeout: Duration::from_millis(700), ..sh(&script) };
     let begun = Instant::now();
     let refused = run(site.path(), &slow, ample()).expect_err("is out of time");
@@ -142,6 +143,7 @@ fn a_flood_does_not_outrun_the_deadline() {
 fn a_process_left_behind_with_the_output_open_does_not_hold_the_run_up_and_lives() {
     let site = site();
     let seconds = unique_seconds();
+    let _sweep = Sweep(vec![seconds.clone()]);
     let begun = Instant::now();
     let output = ok(site.path(), &sh(&format!("sleep {seconds} & echo $!; echo launched")));
     assert!(begun.elapsed() < Duration::from_secs(30));
