@@ -1,6 +1,7 @@
 //! One step, from a fresh store to its end.
 
 use super::{
+    bindings::host::wasi::filesystem::types::DescriptorFlags,
     engine::Ticking,
     limits::Budget,
     link::{Loaded, Pre},
@@ -199,7 +200,7 @@ fn table(limits: &Limits) -> ResourceTable {
 
 fn preopens(shared: &Arc<Shared>) -> Vec<(Arc<OpenNode>, String)> {
     let nodes = shared.gate().preopens();
-    let open = |(node, path)| (Arc::new(OpenNode { shared: Arc::clone(shared), node }), path);
+    let open = |(node, path)| (OpenNode::new(shared, node, DescriptorFlags::empty()), path);
     nodes.into_iter().map(open).collect()
 }
 

@@ -1,7 +1,7 @@
 //! What one running step has in the host: its gate, its resources, its budget.
 
-use super::{limits::Budget, process::Blocks};
-use crate::gate::{Gate, Listing, Node, Stop};
+use super::{bindings::host::wasi::filesystem::types::DescriptorFlags, limits::Budget, process::Blocks};
+use crate::gate::{FsFault, Gate, Listing, Node, Stop};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -64,6 +64,32 @@ impl Shared {
 pub(super) struct OpenNode {
     pub(super) shared: Arc<Shared>,
     pub(super) node: Node,
+    /// When a write counts as done, as the guest asked when it opened the node.
+    pub(super) durability: DescriptorFlags,
+}
+
+impl OpenNode {
+    pub(super) fn new(shared: &Arc<Shared>, node: Node, flags: DescriptorFlags) -> Arc<OpenNode> {
+        let asked = DescriptorFlags::FILE_INTEGRITY_SYNC
+            | DescriptorFlags::DATA_INTEGRITY_SYNC
+            | DescriptorFlags::REQUESTED_WRITE_SYNC;
+        Arc::new(OpenNode { shared: Arc::clone(shared), node, durability: flags & asked })
+    }
+
+    /// Writes, at the end if there is no `offset`, and flushes if the guest asked for that.
+    pub(super) fn write(&self, bytes: &[u8], offset: Option<u64>) -> Result<u64, FsFault> {
+        let mut gate = self.shared.gate();
+        let written = match offset {
+            Some(offset) => gate.write(self.node, bytes, offset)?,
+            None => gate.append(self.node, bytes)?,
+        };
+        if self.durability.contains(DescriptorFlags::FILE_INTEGRITY_SYNC) {
+            gate.sync(self.node, false)?;
+        } else if self.durability.contains(DescriptorFlags::DATA_INTEGRITY_SYNC) {
+            gate.sync(self.node, true)?;
+        }
+        Ok(written)
+    }
 }
 
 impl Drop for OpenNode {

@@ -1,9 +1,6 @@
 //! Byte streams on files: a node of the gate and a position. Always ready, in pieces of bounded size.
 
-use super::{
-    state::OpenNode,
-    wasi_fs::PIECE_BYTES_MAX,
-};
+use super::{state::OpenNode, wasi_fs::PIECE_BYTES_MAX};
 use crate::gate::FsFault;
 use std::sync::Arc;
 use wasmtime_wasi_io::{
@@ -76,12 +73,9 @@ impl FileWriter {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), FsFault> {
-        let mut gate = self.open.shared.gate();
-        match &mut self.position {
-            None => {
-                gate.append(self.open.node, bytes)?;
-            }
-            Some(position) => *position += gate.write(self.open.node, bytes, *position)?,
+        let written = self.open.write(bytes, self.position)?;
+        if let Some(position) = &mut self.position {
+            *position += written;
         }
         Ok(())
     }

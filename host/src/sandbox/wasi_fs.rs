@@ -78,7 +78,7 @@ impl StepState {
         let file = self.file(fd, ErrorCode::BadDescriptor)?;
         match self.at(fd, |gate, node| gate.opened(node))?.write {
             true => Ok(file),
-            false => Err(ErrorCode::NotPermitted.into()),
+            false => Err(ErrorCode::BadDescriptor.into()),
         }
     }
 }
@@ -140,7 +140,8 @@ impl types::HostDescriptor for StepState {
         let flag = |holds, flag| if holds { flag } else { DescriptorFlags::empty() };
         Ok(flag(opened.read, DescriptorFlags::READ)
             | flag(opened.write, DescriptorFlags::WRITE)
-            | flag(opened.mutate_directory, DescriptorFlags::MUTATE_DIRECTORY))
+            | flag(opened.mutate_directory, DescriptorFlags::MUTATE_DIRECTORY)
+            | self.node(&fd)?.durability)
     }
 
     fn get_type(&mut self, fd: Resource<Descriptor>) -> Fs<DescriptorType> {
@@ -166,9 +167,9 @@ impl types::HostDescriptor for StepState {
     }
 
     fn write(&mut self, fd: Resource<Descriptor>, mut buffer: Vec<u8>, offset: u64) -> Fs<u64> {
-        self.writable(&fd)?;
+        let file = self.writable(&fd)?;
         buffer.truncate(PIECE_BYTES_MAX);
-        self.at(&fd, |gate, node| gate.write(node, &buffer, offset))
+        Ok(file.write(&buffer, Some(offset))?)
     }
 
     fn read_directory(&mut self, fd: Resource<Descriptor>) -> Fs<Resource<DirectoryEntries>> {
@@ -236,8 +237,7 @@ impl types::HostDescriptor for StepState {
             mutate_directory: flags.contains(DescriptorFlags::MUTATE_DIRECTORY),
         };
         let node = self.at(&fd, |gate, node| gate.open_at(node, &path, follow(path_flags), how))?;
-        let open = OpenNode { shared: Arc::clone(&self.shared), node };
-        Ok(self.table.push(Descriptor(Arc::new(open)))?)
+        Ok(self.table.push(Descriptor(OpenNode::new(&self.shared, node, flags)))?)
     }
 
     fn readlink_at(&mut self, fd: Resource<Descriptor>, path: String) -> Fs<String> {

@@ -22,7 +22,7 @@ pub fn trials() -> Vec<Trial> {
 fn exec(wasm: &[u8], arguments: &[&str], input: &[u8]) -> Output {
     let file = module(wasm);
     let mut child = Command::new(program())
-        .args(["__exec", "20000"])
+        .args(["__exec", "20000", "--env", "KEY=a value"])
         .arg(file.path())
         .args(arguments)
         .stdin(Stdio::piped())

@@ -1,7 +1,7 @@
 //! The sandbox against guests that behave and guests that do not.
 //!
 //! This binary has a `main` of its own, because the sandbox compiles in another process: the tests hand it this very
-//! program. `__exec WALL_MS MODULE ARG…` runs a module as `unship exec` does.
+//! program. `__exec WALL_MS [--dir HOST::GUEST[:ro]]… [--env K=V]… MODULE ARG…` runs a module as `unship exec` does.
 
 mod command;
 mod compile;
@@ -76,16 +76,27 @@ fn run(wasm: &[u8], limits: &Limits) -> StepEnd {
     run_step(&loaded(wasm, &[]), entry, Gate::closed(limits.clone()), Stdio::Captured).1
 }
 
+/// `exec` as the command line has it, with a wall limit.
 fn exec_main(arguments: &[String]) -> ! {
-    let [wall, module, rest @ ..] = arguments else { panic!("__exec WALL_MS MODULE ARG…") };
-    let limits = Limits { wall: Duration::from_millis(wall.parse().unwrap()), ..exec_limits() };
-    let mut argv = vec!["program".to_owned()];
-    argv.extend_from_slice(rest);
+    let mut arguments = arguments.iter().cloned();
+    let wall = Duration::from_millis(arguments.next().unwrap().parse().unwrap());
+    let (mut dirs, mut env) = (Vec::new(), Vec::new());
+    let module = loop {
+        match arguments.next().unwrap().as_str() {
+            "--dir" => dirs.push(dir(&arguments.next().unwrap())),
+            "--env" => {
+                let pair = arguments.next().unwrap();
+                let (key, value) = pair.split_once('=').unwrap();
+                env.push((key.to_owned(), value.to_owned()));
+            }
+            module => break module.to_owned(),
+        }
+    };
     let end = exec(ExecRequest {
-        module: std::fs::read(module).unwrap(),
-        argv,
-        env: vec![("KEY".to_owned(), "a value".to_owned())],
-        gate: Gate::closed(limits),
+        module: std::fs::read(&module).unwrap(),
+        argv: std::iter::once("program".to_owned()).chain(arguments).collect(),
+        env,
+        gate: Gate::for_exec(&dirs, Limits { wall, ..exec_limits() }).unwrap(),
         compiler: &compiler(),
     });
     let status = match end {
@@ -100,4 +111,11 @@ fn exec_main(arguments: &[String]) -> ! {
         }
     };
     std::process::exit(status)
+}
+
+/// `HOST::GUEST[:ro]`.
+fn dir(text: &str) -> (String, PathBuf, bool) {
+    let (host, guest) = text.split_once("::").unwrap();
+    let read_only = guest.ends_with(":ro");
+    (guest.trim_end_matches(":ro").to_owned(), PathBuf::from(host), read_only)
 }
