@@ -1,14 +1,7 @@
 //! From the bytes of a file to a component that the sandbox can run, before anything is compiled.
 
-use super::{engine, process};
-use std::borrow::Cow;
-use wasi_preview1_component_adapter_provider::{
-    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
-};
-use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
-use wasmparser::{
-    ComponentExternalKind, Encoding, ExternalKind, Import, Parser, Payload, TypeRef, Validator,
-};
+use super::{engine, preview1};
+use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload, Validator};
 
 /// The largest module or component that is looked at. The largest interpreters that come as a component have 40 MB.
 pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
@@ -80,7 +73,7 @@ pub fn to_component(bytes: &[u8]) -> Result<ComponentBytes, AdaptError> {
         }
         Encoding::Module => {
             validate(bytes, "module")?;
-            let component = wrap(bytes)?;
+            let component = preview1::wrap(bytes)?;
             validate(&component, "wrapped module")?;
             describe(component)
         }
@@ -110,7 +103,7 @@ fn validate(bytes: &[u8], what: &'static str) -> Result<(), AdaptError> {
     validator.validate_all(bytes).map(drop).map_err(|error| invalid(what, &error))
 }
 
-fn invalid(what: &'static str, error: &wasmparser::BinaryReaderError) -> AdaptError {
+pub(super) fn invalid(what: &'static str, error: &wasmparser::BinaryReaderError) -> AdaptError {
     AdaptError::Invalid { what, offset: error.offset() as u64, message: error.message().to_owned() }
 }
 
@@ -157,76 +150,6 @@ fn kind(exports: &[(String, ComponentExternalKind)]) -> Option<Kind> {
         (false, true) => Some(Kind::Command),
         (false, false) => None,
     }
-}
-
-/// Wraps a wasip1 command with the stock adapter and ours; see [`process`].
-fn wrap(module: &[u8]) -> Result<Vec<u8>, AdaptError> {
-    check_command(module)?;
-    let module = redirect(module).map_err(AdaptError::Wrap)?;
-    // The encoder is no parser of hostile input; a panic in it must not end a host with runs in progress.
-    let wrapped = std::panic::catch_unwind(|| -> Result<Vec<u8>, String> {
-        let text = |error| format!("{error:#}");
-        wit_component::ComponentEncoder::default()
-            .module(&module)
-            .map_err(text)?
-            .adapter(PREVIEW1, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER)
-            .map_err(text)?
-            .adapter(process::ADAPTER_NAME, &process::ADAPTER)
-            .map_err(text)?
-            .encode()
-            .map_err(text)
-    });
-    wrapped.unwrap_or_else(|_| Err("the encoder gave up on it".to_owned())).map_err(AdaptError::Wrap)
-}
-
-fn check_command(module: &[u8]) -> Result<(), AdaptError> {
-    let mut starts = false;
-    for payload in Parser::new(0).parse_all(module) {
-        match payload.map_err(|error| invalid("module", &error))? {
-            Payload::ImportSection(section) => {
-                for import in section.into_imports() {
-                    let import = import.map_err(|error| invalid("module", &error))?;
-                    if import.module != PREVIEW1 || !matches!(import.ty, TypeRef::Func(_)) {
-                        let message = format!("it imports `{}` from `{}`", import.name, import.module);
-                        return Err(AdaptError::NotCommand(message));
-                    }
-                }
-            }
-            Payload::ExportSection(section) => {
-                for export in section {
-                    let export = export.map_err(|error| invalid("module", &error))?;
-                    starts |= export.name == "_start" && export.kind == ExternalKind::Func;
-                }
-            }
-            _ => {}
-        }
-    }
-    if starts { Ok(()) } else { Err(AdaptError::NotCommand("it does not export `_start`".to_owned())) }
-}
-
-/// Points the imports that our own adapter serves to it; every other section stays byte for byte.
-fn redirect(module: &[u8]) -> Result<Vec<u8>, String> {
-    let mut redirected = wasm_encoder::Module::new();
-    for payload in Parser::new(0).parse_all(module) {
-        let payload = payload.map_err(|error| error.to_string())?;
-        if let Payload::ImportSection(section) = payload {
-            let mut imports = wasm_encoder::ImportSection::new();
-            for import in section.into_imports() {
-                let import = import.map_err(|error| error.to_string())?;
-                let ty = RoundtripReencoder.entity_type(import.ty).map_err(|error| error.to_string())?;
-                imports.import(&provider(&import), import.name, ty);
-            }
-            redirected.section(&imports);
-        } else if let Some((id, range)) = payload.as_section() {
-            redirected.section(&wasm_encoder::RawSection { id, data: &module[range] });
-        }
-    }
-    Ok(redirected.finish())
-}
-
-fn provider<'a>(import: &Import<'a>) -> Cow<'a, str> {
-    let ours = import.module == PREVIEW1 && process::FUNCTIONS.contains(&import.name);
-    if ours { Cow::Borrowed(process::ADAPTER_NAME) } else { Cow::Borrowed(import.module) }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod engine;
 mod exec;
 mod limits;
 mod link;
+mod preview1;
 mod process;
 mod run;
 mod sealed;

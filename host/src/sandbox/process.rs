@@ -1,7 +1,7 @@
 //! The process adapter's host side: exit status, arguments and environment of a wasip1 core module.
 //!
 //! The stock preview1 adapter keeps only "zero or not" of an exit status, and asks the module for memory to hold
-//! arguments and environment, which not every language's run-time survives. So [`adapt`](super::adapt) points those five
+//! arguments and environment, which not every language's run-time survives. So [`preview1`](super::preview1) points those five
 //! imports to an adapter of ours (`process.wat`), which gets by on the scalars of `unship:sandbox/process`.
 
 use super::{

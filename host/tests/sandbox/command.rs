@@ -13,6 +13,8 @@ pub fn trials() -> Vec<Trial> {
         trial("command::exit_status_is_kept", exit_status_is_kept),
         trial("command::arguments_and_environment_arrive", arguments_and_environment_arrive),
         trial("command::standard_input_is_echoed", standard_input_is_echoed),
+        trial("command::no_buffers_on_a_bad_descriptor_is_an_error", no_buffers_on_a_bad_descriptor_is_an_error),
+        trial("command::a_read_that_blocks_ends_by_wall", a_read_that_blocks_ends_by_wall),
         trial("command::a_reader_that_does_not_read_is_not_waited_for", a_reader_that_does_not_read_is_not_waited_for),
         trial("command::a_closed_pipe_does_not_end_the_host", a_closed_pipe_does_not_end_the_host),
         trial("command::what_is_no_program_is_refused", what_is_no_program_is_refused),
@@ -101,6 +103,38 @@ fn standard_input_is_echoed() {
     writer.join().unwrap().unwrap();
     assert!(child.wait().unwrap().success());
     assert!(echoed == input, "{} bytes came back", echoed.len());
+}
+
+fn no_buffers_on_a_bad_descriptor_is_an_error() {
+    let call = "(param i32 i32 i32 i32) (result i32)";
+    for function in ["fd_read", "fd_write"] {
+        for (descriptor, errno) in [(-31337, 8), (99, 8), (if function == "fd_read" { 0 } else { 1 }, 0)] {
+            let body = format!(
+                "(call $proc_exit (call ${function} (i32.const {descriptor}) (i32.const 0) (i32.const 0) (i32.const 16)))"
+            );
+            let wasm = guests::command(&[(function, call), ("proc_exit", "(param i32)")], "", &body);
+            assert_eq!(exec(&wasm, &[], b"x").status.code(), Some(errno), "{function} {descriptor}");
+        }
+    }
+}
+
+fn a_read_that_blocks_ends_by_wall() {
+    let wasm = guests::command(
+        &[("fd_read", "(param i32 i32 i32 i32) (result i32)")],
+        r#"(data (i32.const 0) "\10\00\00\00\05\00\00\00")"#,
+        "(drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 32)))",
+    );
+    let file = module(&wasm);
+    let mut child = Command::new(program())
+        .args(["__exec", "1000"])
+        .arg(file.path())
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let input = child.stdin.take();
+    assert_eq!(child.wait().unwrap().code(), Some(124));
+    drop(input);
 }
 
 fn flood() -> Vec<u8> {
