@@ -2,10 +2,11 @@
 //!
 //! `sandbox` runs a component's step in an instance of its own; every call that it makes passes the `gate`, which judges,
 //! writes down, keeps before-images and then does, on a `tree` (the disk, or the disk under a planning overlay) and
-//! through the `providers` (flags, commands, processes, services).
+//! through the `providers` (flags, commands, processes, services). `runner` makes plans, runs and checks of whole stories.
 
 pub mod edit;
 pub mod gate;
 pub mod providers;
+pub mod runner;
 pub mod sandbox;
 pub mod tree;

@@ -1,2 +1,86 @@
-//! unship
-fn main() {}
+//! `unship`: the command line. One file per verb below `verbs/`; this one only parses, dispatches and answers.
+
+mod context;
+mod error;
+mod exit;
+mod files;
+mod history;
+mod out;
+mod plans;
+mod site;
+mod story;
+mod verbs;
+mod wiring;
+
+use clap::Parser;
+use context::Context;
+use out::Out;
+use std::{path::PathBuf, process::ExitCode};
+
+/// Takes a shipped story back out: signed WebAssembly rollbacks, planned, sandboxed, journalled.
+#[derive(Parser)]
+#[command(name = "unship", version, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    /// The site; otherwise the nearest folder upward that holds policies/site.toml
+    #[arg(long, global = true, value_name = "DIR")]
+    site: Option<PathBuf>,
+    /// One JSON object a line as things happen, the last one a summary
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    Init(verbs::init::Args),
+    Stories(verbs::stories::Args),
+    Inspect(verbs::inspect::Args),
+    Plan(verbs::plan::Args),
+    Apply(verbs::apply::Args),
+    Check(verbs::check::Args),
+    Runs(verbs::runs::Args),
+    Show(verbs::show::Args),
+    Journal(verbs::journal::Args),
+    Exec(verbs::exec::Args),
+    Pack(verbs::pack::Args),
+    Keygen(verbs::keygen::Args),
+    Sign(verbs::sign::Args),
+}
+
+fn main() -> ExitCode {
+    // A process of its own compiles components, under limits, and does nothing else.
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == unship_host::sandbox::COMPILE_ARGUMENT) {
+        unship_host::sandbox::compile_child_main();
+    }
+    let cli = Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("UNSHIP_LOG").unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let context = Context { site: cli.site, out: Out { json: cli.json } };
+    let done = match &cli.verb {
+        Verb::Init(args) => verbs::init::run(&context, args),
+        Verb::Stories(args) => verbs::stories::run(&context, args),
+        Verb::Inspect(args) => verbs::inspect::run(&context, args),
+        Verb::Plan(args) => verbs::plan::run(&context, args),
+        Verb::Apply(args) => verbs::apply::run(&context, args),
+        Verb::Check(args) => verbs::check::run(&context, args),
+        Verb::Runs(args) => verbs::runs::run(&context, args),
+        Verb::Show(args) => verbs::show::run(&context, args),
+        Verb::Journal(args) => verbs::journal::run(&context, args),
+        Verb::Pack(args) => verbs::pack::run(&context, args),
+        Verb::Keygen(args) => verbs::keygen::run(&context, args),
+        Verb::Sign(args) => verbs::sign::run(&context, args),
+        Verb::Exec(args) => match verbs::exec::run(&context, args) {
+            Ok(status) => return ExitCode::from(status),
+            Err(error) => Err(error),
+        },
+    };
+    match done {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(error) => {
+            context.out.object(&error.json());
+            eprint!("{error}");
+            ExitCode::from(error.exit)
+        }
+    }
+}

@@ -8,10 +8,7 @@
 //! this order, and nothing after them, so nothing can be stripped, altered or appended unseen. All of this is checked on
 //! bytes alone, before anything is compiled.
 
-use crate::{
-    Digest, FileError, Manifest, Name, PublicKey, SecretKey, TrustRoot,
-    manifest::MANIFEST_BYTES_MAX,
-};
+use crate::{Digest, FileError, Manifest, Name, PublicKey, SecretKey, TrustRoot, manifest::MANIFEST_BYTES_MAX};
 use std::{ops::Range, sync::Arc};
 
 /// Bytes of a bundle at most.
@@ -46,14 +43,10 @@ pub enum BundleError {
     #[error("the bundle is not signed; `unship sign` signs it")]
     Unsigned,
     /// A signature does not fit the bytes.
-    #[error(
-        "the signature by key `{0}` does not fit these bytes: the bundle was altered after it was signed"
-    )]
+    #[error("the signature by key `{0}` does not fit these bytes: the bundle was altered after it was signed")]
     WrongSignature(String),
     /// No acceptable key holds a demanded role.
-    #[error(
-        "no key with the role `{role}` signed this bundle (signed by: {signers}); see policies/trust.toml"
-    )]
+    #[error("no key with the role `{role}` signed this bundle (signed by: {signers}); see policies/trust.toml")]
     NotTrusted {
         /// The role.
         role: String,
@@ -102,14 +95,10 @@ fn sections(bytes: &[u8]) -> Result<Vec<Section<'_>>, BundleError> {
             ));
         }
         Some(preamble) if preamble.starts_with(b"\0asm") => {
-            return Err(BundleError::NotComponent(
-                "an unknown version of the binary format".into(),
-            ));
+            return Err(BundleError::NotComponent("an unknown version of the binary format".into()));
         }
         _ => {
-            return Err(BundleError::NotComponent(
-                "it does not begin with the magic bytes `\\0asm`".into(),
-            ));
+            return Err(BundleError::NotComponent("it does not begin with the magic bytes `\\0asm`".into()));
         }
     }
     let mut found = Vec::new();
@@ -118,19 +107,11 @@ fn sections(bytes: &[u8]) -> Result<Vec<Section<'_>>, BundleError> {
         let start = at;
         let id = bytes[at];
         let (size, body) = leb128(bytes, at + 1).ok_or(BundleError::Damaged(start))?;
-        let end = body
-            .checked_add(size)
-            .filter(|end| *end <= bytes.len())
-            .ok_or(BundleError::Damaged(start))?;
+        let end = body.checked_add(size).filter(|end| *end <= bytes.len()).ok_or(BundleError::Damaged(start))?;
         let custom = if id == 0 {
-            let (length, name_at) =
-                leb128(&bytes[..end], body).ok_or(BundleError::Damaged(start))?;
-            let content = name_at
-                .checked_add(length)
-                .filter(|c| *c <= end)
-                .ok_or(BundleError::Damaged(start))?;
-            let name = std::str::from_utf8(&bytes[name_at..content])
-                .map_err(|_| BundleError::Damaged(start))?;
+            let (length, name_at) = leb128(&bytes[..end], body).ok_or(BundleError::Damaged(start))?;
+            let content = name_at.checked_add(length).filter(|c| *c <= end).ok_or(BundleError::Damaged(start))?;
+            let name = std::str::from_utf8(&bytes[name_at..content]).map_err(|_| BundleError::Damaged(start))?;
             Some((name, content..end))
         } else {
             None
@@ -184,9 +165,7 @@ fn custom_section(name: &str, content: &[u8]) -> Vec<u8> {
 pub fn pack(component: &[u8], manifest: &str) -> Result<Vec<u8>, BundleError> {
     for section in sections(component)? {
         if let Some((name @ (MANIFEST | SIGNATURE), _)) = section.custom {
-            return Err(BundleError::Misplaced(format!(
-                "the component holds a section {name:?} already"
-            )));
+            return Err(BundleError::Misplaced(format!("the component holds a section {name:?} already")));
         }
     }
     Manifest::parse(manifest).map_err(BundleError::Manifest)?;
@@ -225,15 +204,10 @@ impl Bundle {
             match custom {
                 Some((SIGNATURE, content)) => {
                     if manifest.is_none() {
-                        return Err(BundleError::Misplaced(
-                            "a signature stands before the manifest".into(),
-                        ));
+                        return Err(BundleError::Misplaced("a signature stands before the manifest".into()));
                     }
-                    let signature =
-                        signature(&bytes[content]).ok_or(BundleError::Damaged(start))?;
-                    if signatures.len() == SIGNATURES_MAX
-                        || signatures.iter().any(|(key, _)| *key == signature.0)
-                    {
+                    let signature = signature(&bytes[content]).ok_or(BundleError::Damaged(start))?;
+                    if signatures.len() == SIGNATURES_MAX || signatures.iter().any(|(key, _)| *key == signature.0) {
                         return Err(BundleError::SignedTwice);
                     }
                     signatures.push(signature);
@@ -245,9 +219,7 @@ impl Bundle {
                 }
                 Some((MANIFEST, content)) if manifest.is_none() => manifest = Some((content, end)),
                 Some((MANIFEST, _)) => {
-                    return Err(BundleError::Misplaced(
-                        "the bundle holds two manifests".into(),
-                    ));
+                    return Err(BundleError::Misplaced("the bundle holds two manifests".into()));
                 }
                 _ if manifest.is_some() => {
                     return Err(BundleError::Misplaced(format!(
@@ -258,24 +230,12 @@ impl Bundle {
             }
         }
         let Some((manifest_text, subject)) = manifest else {
-            return Err(BundleError::Misplaced(
-                "the bundle holds no manifest".into(),
-            ));
+            return Err(BundleError::Misplaced("the bundle holds no manifest".into()));
         };
-        let text = bytes
-            .get(manifest_text.clone())
-            .filter(|t| t.len() <= MANIFEST_BYTES_MAX);
-        let text = text
-            .and_then(|t| std::str::from_utf8(t).ok())
-            .ok_or(BundleError::Damaged(manifest_text.start))?;
+        let text = bytes.get(manifest_text.clone()).filter(|t| t.len() <= MANIFEST_BYTES_MAX);
+        let text = text.and_then(|t| std::str::from_utf8(t).ok()).ok_or(BundleError::Damaged(manifest_text.start))?;
         let manifest = Manifest::parse(text).map_err(BundleError::Manifest)?;
-        Ok(Bundle {
-            subject,
-            manifest,
-            manifest_text,
-            signatures,
-            bytes,
-        })
+        Ok(Bundle { subject, manifest, manifest_text, signatures, bytes })
     }
 
     /// Checks the signatures: for each of `roles` one key of `trust` that holds it must have signed, and no signature by
@@ -299,29 +259,14 @@ impl Bundle {
             signers.push(name.clone());
         }
         for role in roles {
-            let holds = |signer: &&Name| {
-                trust
-                    .keys
-                    .get(*signer)
-                    .is_some_and(|(_, roles)| roles.contains(role))
-            };
+            let holds = |signer: &&Name| trust.keys.get(*signer).is_some_and(|(_, roles)| roles.contains(role));
             if !signers.iter().any(|s| holds(&s)) {
                 let known: Vec<&str> = signers.iter().map(Name::as_str).collect();
-                let signers = if known.is_empty() {
-                    "unknown keys only".to_owned()
-                } else {
-                    known.join(", ")
-                };
-                return Err(BundleError::NotTrusted {
-                    role: role.to_string(),
-                    signers,
-                });
+                let signers = if known.is_empty() { "unknown keys only".to_owned() } else { known.join(", ") };
+                return Err(BundleError::NotTrusted { role: role.to_string(), signers });
             }
         }
-        Ok(VerifiedBundle {
-            bundle: self,
-            signers,
-        })
+        Ok(VerifiedBundle { bundle: self, signers })
     }
 
     fn message(&self) -> Vec<u8> {

@@ -67,10 +67,7 @@ impl FileRight {
 
     /// Whether it is one of the typed verbs, whose interface a component must import.
     fn is_verb(self) -> bool {
-        matches!(
-            self,
-            FileRight::Replace | FileRight::SetAside | FileRight::Clear | FileRight::Edit
-        )
+        matches!(self, FileRight::Replace | FileRight::SetAside | FileRight::Clear | FileRight::Edit)
     }
 }
 
@@ -118,10 +115,7 @@ impl Capabilities {
             services_restart,
             commands_run,
         } = self;
-        if let Some(right) = files
-            .iter()
-            .find(|(right, paths)| right.changes() && !paths.is_empty())
-        {
+        if let Some(right) = files.iter().find(|(right, paths)| right.changes() && !paths.is_empty()) {
             return Some(format!("files.{}", right.0.key()));
         }
         let changing = [
@@ -132,10 +126,7 @@ impl Capabilities {
             ("services.restart", services_restart.is_empty()),
             ("commands.run", commands_run.is_empty()),
         ];
-        changing
-            .into_iter()
-            .find(|(_, empty)| !empty)
-            .map(|(key, _)| key.to_owned())
+        changing.into_iter().find(|(_, empty)| !empty).map(|(key, _)| key.to_owned())
     }
 
     /// The interfaces of `unship:step` that these powers speak through, by their short names.
@@ -154,39 +145,15 @@ impl Capabilities {
             commands_run,
         } = self;
         let asked = [
-            (
-                "files",
-                files
-                    .iter()
-                    .any(|(right, paths)| right.is_verb() && !paths.is_empty()),
-            ),
-            (
-                "feature-flags",
-                !flags_get.is_empty() || !flags_set.is_empty(),
-            ),
-            (
-                "processes",
-                !processes_list.is_empty()
-                    || !processes_stop.is_empty()
-                    || !processes_holders.is_empty(),
-            ),
+            ("files", files.iter().any(|(right, paths)| right.is_verb() && !paths.is_empty())),
+            ("feature-flags", !flags_get.is_empty() || !flags_set.is_empty()),
+            ("processes", !processes_list.is_empty() || !processes_stop.is_empty() || !processes_holders.is_empty()),
             (
                 "services",
-                ![
-                    services_status,
-                    services_start,
-                    services_stop,
-                    services_restart,
-                ]
-                .iter()
-                .all(|s| s.is_empty()),
+                ![services_status, services_start, services_stop, services_restart].iter().all(|s| s.is_empty()),
             ),
             ("commands", !commands_run.is_empty()),
         ];
-        asked
-            .into_iter()
-            .filter(|(_, asked)| *asked)
-            .map(|(name, _)| name)
-            .collect()
+        asked.into_iter().filter(|(_, asked)| *asked).map(|(name, _)| name).collect()
     }
 }

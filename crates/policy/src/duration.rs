@@ -15,17 +15,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         _ => return Err(bad_duration(text)),
     };
-    let ms = number
-        .checked_mul(factor_ms)
-        .filter(|&ms| ms > 0)
-        .ok_or_else(|| bad_duration(text))?;
+    let ms = number.checked_mul(factor_ms).filter(|&ms| ms > 0).ok_or_else(|| bad_duration(text))?;
     Ok(Duration::from_millis(ms))
 }
 
 fn bad_duration(text: &str) -> String {
-    format!(
-        "{text:?} is not a duration: a whole number above 0 with `ms`, `s`, `m` or `h`, such as `30s`"
-    )
+    format!("{text:?} is not a duration: a whole number above 0 with `ms`, `s`, `m` or `h`, such as `30s`")
 }
 
 /// Reads an amount of bytes: a whole number and `B`, `KiB`, `MiB` or `GiB`.
@@ -34,9 +29,7 @@ fn bad_duration(text: &str) -> String {
 /// A sentence that says what is accepted.
 pub fn parse_bytes(text: &str) -> Result<u64, String> {
     let bad = || {
-        format!(
-            "{text:?} is not an amount of bytes: a whole number with `B`, `KiB`, `MiB` or `GiB`, such as `64 MiB`"
-        )
+        format!("{text:?} is not an amount of bytes: a whole number with `B`, `KiB`, `MiB` or `GiB`, such as `64 MiB`")
     };
     let (number, unit) = split(text).ok_or_else(bad)?;
     let shift = match unit {
@@ -51,10 +44,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
 
 fn split(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit())?;
-    Some((
-        text[..end].parse().ok()?,
-        text[end..].trim_start_matches(' '),
-    ))
+    Some((text[..end].parse().ok()?, text[end..].trim_start_matches(' ')))
 }
 
 #[cfg(test)]
@@ -63,29 +53,10 @@ mod tests {
 
     #[test]
     fn quantities() {
-        for (text, ms) in [
-            ("30s", Some(30_000)),
-            ("2 m", Some(120_000)),
-            ("15ms", Some(15)),
-            ("1h", Some(3_600_000)),
-        ] {
-            assert_eq!(
-                parse_duration(text).ok().map(|d| d.as_millis()),
-                ms,
-                "{text}"
-            );
+        for (text, ms) in [("30s", Some(30_000)), ("2 m", Some(120_000)), ("15ms", Some(15)), ("1h", Some(3_600_000))] {
+            assert_eq!(parse_duration(text).ok().map(|d| d.as_millis()), ms, "{text}");
         }
-        for bad in [
-            "",
-            "s",
-            "30",
-            "0s",
-            "-1s",
-            "1.5s",
-            "30 sec",
-            "99999999999999999999s",
-            "18446744073709551615h",
-        ] {
+        for bad in ["", "s", "30", "0s", "-1s", "1.5s", "30 sec", "99999999999999999999s", "18446744073709551615h"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
         assert_eq!(parse_bytes("64 MiB"), Ok(64 << 20));

@@ -16,11 +16,7 @@ pub struct FileError {
 
 impl FileError {
     pub(crate) fn at(span: Range<usize>, message: impl Into<String>) -> FileError {
-        FileError {
-            message: message.into(),
-            span: Some(span),
-            help: None,
-        }
+        FileError { message: message.into(), span: Some(span), help: None }
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> FileError {
@@ -29,11 +25,7 @@ impl FileError {
     }
 
     pub(crate) fn from_toml(error: &toml::de::Error) -> FileError {
-        FileError {
-            message: error.message().trim().to_owned(),
-            span: error.span(),
-            help: None,
-        }
+        FileError { message: error.message().trim().to_owned(), span: error.span(), help: None }
     }
 
     /// Line and column, both from 1, of the place in `text`.
@@ -41,9 +33,6 @@ impl FileError {
         let start = self.span.as_ref()?.start.min(text.len());
         let before = text.get(..start)?;
         let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-        Some((
-            before.matches('\n').count() + 1,
-            before[line_start..].chars().count() + 1,
-        ))
+        Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
     }
 }

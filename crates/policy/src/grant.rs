@@ -2,8 +2,8 @@
 //! checked and the operator's policies.
 
 use crate::{
-    Capabilities, Digest, FileError, FileRight, Name, PathPattern, Place, SitePolicy, StoryPolicy,
-    UnitKind, VerifiedBundle,
+    Capabilities, Digest, FileError, FileRight, Name, PathPattern, Place, SitePolicy, StoryPolicy, UnitKind,
+    VerifiedBundle,
     meaning::{FlagsMeaning, Limits},
     tables::Definitions,
 };
@@ -38,9 +38,7 @@ pub enum GrantError {
     #[error(transparent)]
     Policy(#[from] FileError),
     /// A unit asks for more than the policy permits.
-    #[error(
-        "the {kind} `{unit}` requests `{power}`, which the policy of story {story} does not permit"
-    )]
+    #[error("the {kind} `{unit}` requests `{power}`, which the policy of story {story} does not permit")]
     NotPermitted {
         /// The story.
         story: String,
@@ -85,45 +83,29 @@ pub struct ResolvedStory {
 /// # Errors
 /// [`GrantError`]: a grant for a unit that does not exist, a request that is not permitted, a name without a meaning, a
 /// name that site and story both define.
-pub fn resolve(
-    bundle: VerifiedBundle,
-    story: &StoryPolicy,
-    site: &SitePolicy,
-) -> Result<ResolvedStory, GrantError> {
+pub fn resolve(bundle: VerifiedBundle, story: &StoryPolicy, site: &SitePolicy) -> Result<ResolvedStory, GrantError> {
     let manifest = bundle.manifest();
     let definitions = merge(&site.definitions, &story.definitions)?;
     for (unit, (permitted, span)) in &story.grants {
         let Some(known) = manifest.units.iter().find(|u| u.name == *unit) else {
             let names: Vec<&str> = manifest.units.iter().map(|u| u.name.as_str()).collect();
-            return Err(FileError::at(
-                span.clone(),
-                format!("story {} has no step or check named `{unit}`", story.id),
-            )
-            .help(format!("it has: {}", names.join(", ")))
-            .into());
+            return Err(FileError::at(span.clone(), format!("story {} has no step or check named `{unit}`", story.id))
+                .help(format!("it has: {}", names.join(", ")))
+                .into());
         };
         if known.kind != UnitKind::Step
             && let Some(power) = permitted.first_change()
         {
-            let message = format!(
-                "`{unit}` is a {}: it only looks, so `{power}` cannot be granted to it",
-                known.kind.word()
-            );
+            let message =
+                format!("`{unit}` is a {}: it only looks, so `{power}` cannot be granted to it", known.kind.word());
             return Err(FileError::at(span.clone(), message).into());
         }
     }
     let nothing = Capabilities::default();
     let mut grants = Vec::new();
     for unit in &manifest.units {
-        let permitted = story
-            .grants
-            .get(&unit.name)
-            .map_or(&nothing, |(powers, _)| powers);
-        let fit = Fit {
-            story: story.id.as_str(),
-            kind: unit.kind.word(),
-            unit: unit.name.as_str(),
-        };
+        let permitted = story.grants.get(&unit.name).map_or(&nothing, |(powers, _)| powers);
+        let fit = Fit { story: story.id.as_str(), kind: unit.kind.word(), unit: unit.name.as_str() };
         fit.permits(&unit.requests, permitted)?;
         fit.names_mean(&unit.requests, &definitions)?;
         grants.push(Grant {
@@ -134,13 +116,7 @@ pub fn resolve(
         });
     }
     let limits = story.limits(&site.limits)?;
-    Ok(ResolvedStory {
-        title: story.title.clone(),
-        bundle,
-        grants,
-        definitions,
-        limits,
-    })
+    Ok(ResolvedStory { title: story.title.clone(), bundle, grants, definitions, limits })
 }
 
 struct Fit<'a> {
@@ -151,12 +127,7 @@ struct Fit<'a> {
 
 impl Fit<'_> {
     fn refuse(&self, power: String) -> GrantError {
-        GrantError::NotPermitted {
-            story: self.story.to_owned(),
-            kind: self.kind,
-            unit: self.unit.to_owned(),
-            power,
-        }
+        GrantError::NotPermitted { story: self.story.to_owned(), kind: self.kind, unit: self.unit.to_owned(), power }
     }
 
     fn permits(&self, asked: &Capabilities, permitted: &Capabilities) -> Result<(), GrantError> {
@@ -164,23 +135,14 @@ impl Fit<'_> {
             let allowed = permitted.files.get(right).map_or(&[][..], Vec::as_slice);
             self.covers(&format!("files.{}", right.key()), paths, allowed)?;
         }
-        self.covers(
-            "processes.holders",
-            &asked.processes_holders,
-            &permitted.processes_holders,
-        )?;
+        self.covers("processes.holders", &asked.processes_holders, &permitted.processes_holders)?;
         for (flag, values) in &asked.flags_set {
             let allowed = permitted.flags_set.get(flag);
-            if let Some(value) = values
-                .iter()
-                .find(|v| !allowed.is_some_and(|a| a.contains(*v)))
-            {
+            if let Some(value) = values.iter().find(|v| !allowed.is_some_and(|a| a.contains(*v))) {
                 return Err(self.refuse(format!("flags.set = {{ {flag} = {value:?} }}")));
             }
         }
-        for ((key, asked), (_, permitted)) in
-            named_powers(asked).into_iter().zip(named_powers(permitted))
-        {
+        for ((key, asked), (_, permitted)) in named_powers(asked).into_iter().zip(named_powers(permitted)) {
             if let Some(name) = asked.difference(permitted).next() {
                 return Err(self.refuse(format!("{key} = [\"{name}\"]")));
             }
@@ -188,26 +150,14 @@ impl Fit<'_> {
         Ok(())
     }
 
-    fn covers(
-        &self,
-        key: &str,
-        asked: &[PathPattern],
-        permitted: &[PathPattern],
-    ) -> Result<(), GrantError> {
-        match asked
-            .iter()
-            .find(|a| !permitted.iter().any(|p| p.covers(a)))
-        {
+    fn covers(&self, key: &str, asked: &[PathPattern], permitted: &[PathPattern]) -> Result<(), GrantError> {
+        match asked.iter().find(|a| !permitted.iter().any(|p| p.covers(a))) {
             Some(pattern) => Err(self.refuse(format!("{key} = [{:?}]", pattern.as_str()))),
             None => Ok(()),
         }
     }
 
-    fn names_mean(
-        &self,
-        asked: &Capabilities,
-        definitions: &Definitions,
-    ) -> Result<(), GrantError> {
+    fn names_mean(&self, asked: &Capabilities, definitions: &Definitions) -> Result<(), GrantError> {
         let no_meaning = |power: &str, name: &str| GrantError::NoMeaning {
             kind: self.kind,
             unit: self.unit.to_owned(),
@@ -235,11 +185,7 @@ impl Fit<'_> {
                 return Err(no_meaning("flags.set", value));
             }
         }
-        let patterns = asked
-            .files
-            .values()
-            .flatten()
-            .chain(&asked.processes_holders);
+        let patterns = asked.files.values().flatten().chain(&asked.processes_holders);
         for pattern in patterns {
             if !definitions.folders.contains_key(pattern.folder()) {
                 return Err(no_meaning(pattern.as_str(), pattern.folder()));
@@ -293,17 +239,11 @@ fn merge(site: &Definitions, story: &Definitions) -> Result<Definitions, FileErr
         }
     }
     for (name, meaning) in &story.processes {
-        if all
-            .processes
-            .insert(name.clone(), meaning.clone())
-            .is_some()
-        {
+        if all.processes.insert(name.clone(), meaning.clone()).is_some() {
             return Err(twice("the process selector", name.as_str()));
         }
     }
-    all.folders
-        .entry(crate::pattern::DEFAULT_FOLDER.to_owned())
-        .or_insert_with(|| ".".to_owned());
+    all.folders.entry(crate::pattern::DEFAULT_FOLDER.to_owned()).or_insert_with(|| ".".to_owned());
     Ok(all)
 }
 
@@ -320,10 +260,7 @@ impl Grant {
 
     /// A grant of nothing, for asking a component which steps it knows.
     pub fn nothing(unit: &str) -> Grant {
-        Grant {
-            unit: unit.to_owned(),
-            ..Grant::whole_folders([])
-        }
+        Grant { unit: unit.to_owned(), ..Grant::whole_folders([]) }
     }
 
     /// The step or check that holds it.
@@ -332,11 +269,7 @@ impl Grant {
     }
 
     fn denial(&self, what: String, rule: impl Into<String>) -> Denial {
-        Denial {
-            unit: self.unit.clone(),
-            what,
-            rule: rule.into(),
-        }
+        Denial { unit: self.unit.clone(), what, rule: rule.into() }
     }
 
     /// Whether `right` is held on `place`.
@@ -345,10 +278,7 @@ impl Grant {
             return !(*read_only && right.changes());
         }
         let means = |powers: &Capabilities, right| {
-            powers
-                .files
-                .get(&right)
-                .is_some_and(|patterns| patterns.iter().any(|p| p.matches(place)))
+            powers.files.get(&right).is_some_and(|patterns| patterns.iter().any(|p| p.matches(place)))
         };
         let both = |right| means(&self.requested, right) && means(&self.permitted, right);
         both(right) || (right == FileRight::List && both(FileRight::Read))
@@ -356,10 +286,7 @@ impl Grant {
 
     /// Every right held on `place`.
     pub fn rights(&self, place: &Place) -> BTreeSet<FileRight> {
-        FileRight::ALL
-            .into_iter()
-            .filter(|right| self.holds(*right, place))
-            .collect()
+        FileRight::ALL.into_iter().filter(|right| self.holds(*right, place)).collect()
     }
 
     /// Whether the step may know that `place` exists and pass through it: it holds some right on it, or on something
@@ -368,36 +295,17 @@ impl Grant {
         if self.whole.contains_key(&place.folder) || !self.rights(place).is_empty() {
             return true;
         }
-        let patterns = self
-            .requested
-            .files
-            .values()
-            .flatten()
-            .chain(&self.requested.processes_holders);
-        patterns
-            .clone()
-            .any(|p| p.lies_below(place) || (p.matches(place) && place.path.as_os_str().is_empty()))
-            || self
-                .requested
-                .processes_holders
-                .iter()
-                .any(|p| p.matches(place))
+        let patterns = self.requested.files.values().flatten().chain(&self.requested.processes_holders);
+        patterns.clone().any(|p| p.lies_below(place) || (p.matches(place) && place.path.as_os_str().is_empty()))
+            || self.requested.processes_holders.iter().any(|p| p.matches(place))
             || place.path.as_os_str().is_empty()
     }
 
     /// Whether any right is held on something below `place`, so that a moved directory there could widen rights.
     pub fn reaches_below(&self, place: &Place) -> bool {
-        let inside = Place {
-            folder: place.folder.clone(),
-            path: place.path.join("\u{0}"),
-        };
+        let inside = Place { folder: place.folder.clone(), path: place.path.join("\u{0}") };
         self.whole.contains_key(&place.folder)
-            || self
-                .requested
-                .files
-                .values()
-                .flatten()
-                .any(|p| p.lies_below(place) || p.matches(&inside))
+            || self.requested.files.values().flatten().any(|p| p.lies_below(place) || p.matches(&inside))
     }
 
     /// Whether hard links may be written through: only where every name of a file is the step's own, as with `exec`.
@@ -417,14 +325,8 @@ impl Grant {
         let rule = if self.whole.contains_key(&place.folder) {
             format!("the folder {:?} is read-only", place.folder)
         } else {
-            let patterns: Vec<&str> = self
-                .requested
-                .files
-                .get(&right)
-                .into_iter()
-                .flatten()
-                .map(PathPattern::as_str)
-                .collect();
+            let patterns: Vec<&str> =
+                self.requested.files.get(&right).into_iter().flatten().map(PathPattern::as_str).collect();
             let held = if patterns.is_empty() {
                 format!("it holds no `files.{key}`")
             } else {
@@ -454,8 +356,7 @@ impl Grant {
     /// # Errors
     /// [`Denial`] naming the rule.
     pub fn holders(&self, place: &Place) -> Result<(), Denial> {
-        let means =
-            |powers: &Capabilities| powers.processes_holders.iter().any(|p| p.matches(place));
+        let means = |powers: &Capabilities| powers.processes_holders.iter().any(|p| p.matches(place));
         if means(&self.requested) && means(&self.permitted) {
             return Ok(());
         }
@@ -475,14 +376,12 @@ impl Grant {
             let (_, names) = named_powers(powers).into_iter().find(|(k, _)| *k == key)?;
             names.iter().find(|n| n.as_str() == name).cloned()
         };
-        find(&self.requested)
-            .and_then(|_| find(&self.permitted))
-            .ok_or_else(|| {
-                self.denial(
-                    format!("{key} {name:?}"),
-                    format!("`{key} = [{name:?}]` in manifest and policy would allow it"),
-                )
-            })
+        find(&self.requested).and_then(|_| find(&self.permitted)).ok_or_else(|| {
+            self.denial(
+                format!("{key} {name:?}"),
+                format!("`{key} = [{name:?}]` in manifest and policy would allow it"),
+            )
+        })
     }
 
     /// Demands to set `flag` to `value`.
@@ -491,19 +390,11 @@ impl Grant {
     /// [`Denial`] naming the rule, which may be about the flag or about the value.
     pub fn set_flag(&self, flag: &str, value: &str) -> Result<Name, Denial> {
         let find = |powers: &Capabilities| {
-            powers
-                .flags_set
-                .iter()
-                .find(|(n, _)| n.as_str() == flag)
-                .map(|(n, v)| (n.clone(), v.clone()))
+            powers.flags_set.iter().find(|(n, _)| n.as_str() == flag).map(|(n, v)| (n.clone(), v.clone()))
         };
         let what = format!("flags.set {flag:?} to {value:?}");
-        let (Some((name, asked)), Some((_, permitted))) =
-            (find(&self.requested), find(&self.permitted))
-        else {
-            let rule = format!(
-                "`flags.set = {{ {flag} = {value:?} }}` in manifest and policy would allow it"
-            );
+        let (Some((name, asked)), Some((_, permitted))) = (find(&self.requested), find(&self.permitted)) else {
+            let rule = format!("`flags.set = {{ {flag} = {value:?} }}` in manifest and policy would allow it");
             return Err(self.denial(what, rule));
         };
         let both: Vec<&String> = asked.intersection(&permitted).collect();
@@ -519,10 +410,6 @@ impl ResolvedStory {
     pub fn digest(&self) -> Digest {
         let grants = format!("{:?}", self.grants);
         let meanings = format!("{:?} {:?}", self.definitions, self.limits);
-        Digest::of_parts(&[
-            self.bundle.digest().bytes(),
-            grants.as_bytes(),
-            meanings.as_bytes(),
-        ])
+        Digest::of_parts(&[self.bundle.digest().bytes(), grants.as_bytes(), meanings.as_bytes()])
     }
 }

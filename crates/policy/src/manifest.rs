@@ -110,22 +110,15 @@ impl Manifest {
     pub fn parse(text: &str) -> Result<Manifest, FileError> {
         if text.len() > MANIFEST_BYTES_MAX {
             return Err(FileError {
-                message: format!(
-                    "a manifest has at most {MANIFEST_BYTES_MAX} bytes, this one {}",
-                    text.len()
-                ),
+                message: format!("a manifest has at most {MANIFEST_BYTES_MAX} bytes, this one {}", text.len()),
                 span: None,
                 help: None,
             });
         }
         let raw: RawManifest = toml::from_str(text).map_err(|e| FileError::from_toml(&e))?;
-        let story = StoryId::new(raw.story.get_ref())
-            .map_err(|e| FileError::at(raw.story.span(), e.to_string()))?;
+        let story = StoryId::new(raw.story.get_ref()).map_err(|e| FileError::at(raw.story.span(), e.to_string()))?;
         let version = version(raw.version.get_ref()).ok_or_else(|| {
-            FileError::at(
-                raw.version.span(),
-                "a version is three numbers separated by dots, such as `1.0.0`",
-            )
+            FileError::at(raw.version.span(), "a version is three numbers separated by dots, such as `1.0.0`")
         })?;
         let mut units = Vec::new();
         already(&raw, &mut units)?;
@@ -140,30 +133,17 @@ impl Manifest {
             }
         }
         if steps_from == 0 || units.len() > UNITS_MAX {
-            let message =
-                format!("a story has at least one step and at most {UNITS_MAX} steps and checks");
+            let message = format!("a story has at least one step and at most {UNITS_MAX} steps and checks");
             return Err(FileError::at(raw.story.span(), message));
         }
         let mut seen = BTreeSet::new();
-        for raw_unit in raw
-            .check
-            .iter()
-            .chain(&raw.precondition)
-            .chain(&raw.step)
-            .chain(&raw.verification)
-        {
+        for raw_unit in raw.check.iter().chain(&raw.precondition).chain(&raw.step).chain(&raw.verification) {
             if !seen.insert(raw_unit.name.get_ref().as_str()) {
                 let message = format!("the name {:?} is used twice", raw_unit.name.get_ref());
                 return Err(FileError::at(raw_unit.name.span(), message));
             }
         }
-        Ok(Manifest {
-            story,
-            version,
-            title: raw.title,
-            argv: raw.argv,
-            units,
-        })
+        Ok(Manifest { story, version, title: raw.title, argv: raw.argv, units })
     }
 
     /// The version as text.
@@ -174,78 +154,44 @@ impl Manifest {
 
     /// The interfaces of `unship:step` that the units request together.
     pub fn interfaces(&self) -> BTreeSet<&'static str> {
-        self.units
-            .iter()
-            .flat_map(|unit| unit.requests.interfaces())
-            .collect()
+        self.units.iter().flat_map(|unit| unit.requests.interfaces()).collect()
     }
 }
 
 /// `check` tables exist to be named by `already`; one that nothing names would never run.
 fn already(raw: &RawManifest, units: &mut Vec<Unit>) -> Result<(), FileError> {
     for check in &raw.check {
-        if raw
-            .already
-            .as_ref()
-            .is_none_or(|a| a.get_ref() != check.name.get_ref())
-        {
-            return Err(FileError::at(
-                check.name.span(),
-                "nothing names this check, so it would never run",
-            )
-            .help("name it in `already`, or make it a `[[precondition]]` or `[[verification]]`"));
+        if raw.already.as_ref().is_none_or(|a| a.get_ref() != check.name.get_ref()) {
+            return Err(FileError::at(check.name.span(), "nothing names this check, so it would never run")
+                .help("name it in `already`, or make it a `[[precondition]]` or `[[verification]]`"));
         }
         units.push(check.parse(UnitKind::Already)?);
     }
     match &raw.already {
-        Some(name) if units.is_empty() => Err(FileError::at(
-            name.span(),
-            format!("there is no `[[check]]` named {:?}", name.get_ref()),
-        )),
+        Some(name) if units.is_empty() => {
+            Err(FileError::at(name.span(), format!("there is no `[[check]]` named {:?}", name.get_ref())))
+        }
         _ => Ok(()),
     }
 }
 
 fn version(text: &str) -> Option<[u32; 3]> {
-    let numbers: Vec<u32> = text
-        .split('.')
-        .map(|n| n.parse().ok())
-        .collect::<Option<_>>()?;
-    let written_once = numbers
-        .iter()
-        .map(u32::to_string)
-        .collect::<Vec<_>>()
-        .join(".")
-        == text;
+    let numbers: Vec<u32> = text.split('.').map(|n| n.parse().ok()).collect::<Option<_>>()?;
+    let written_once = numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(".") == text;
     numbers.try_into().ok().filter(|_| written_once)
 }
 
 impl RawUnit {
     fn parse(&self, kind: UnitKind) -> Result<Unit, FileError> {
-        let requests = RawCapabilities::parse_parts(
-            &self.files,
-            &self.flags,
-            &self.processes,
-            &self.services,
-            &self.commands,
-        )?;
+        let requests =
+            RawCapabilities::parse_parts(&self.files, &self.flags, &self.processes, &self.services, &self.commands)?;
         if kind != UnitKind::Step
             && let Some(power) = requests.first_change()
         {
-            let message = format!(
-                "the {} {:?} requests `{power}`, but a check only looks",
-                kind.word(),
-                self.name.get_ref()
-            );
-            return Err(
-                FileError::at(self.name.span(), message).help("move the change into a `[[step]]`")
-            );
+            let message =
+                format!("the {} {:?} requests `{power}`, but a check only looks", kind.word(), self.name.get_ref());
+            return Err(FileError::at(self.name.span(), message).help("move the change into a `[[step]]`"));
         }
-        Ok(Unit {
-            name: name(&self.name)?,
-            title: self.title.clone(),
-            kind,
-            requests,
-        })
+        Ok(Unit { name: name(&self.name)?, title: self.title.clone(), kind, requests })
     }
 }

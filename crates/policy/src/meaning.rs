@@ -116,9 +116,7 @@ pub struct Name(String);
 
 /// A name that is not one.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
-#[error(
-    "{0:?} is not a name: 1 to 64 letters, digits, `-`, `_` or `.`, the first one a letter or digit"
-)]
+#[error("{0:?} is not a name: 1 to 64 letters, digits, `-`, `_` or `.`, the first one a letter or digit")]
 pub struct BadName(pub String);
 
 impl Name {
@@ -129,16 +127,9 @@ impl Name {
     pub fn new(text: &str) -> Result<Name, BadName> {
         let body = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let good = text.len() <= 64
-            && text
-                .chars()
-                .next()
-                .is_some_and(|c| c.is_ascii_alphanumeric())
+            && text.chars().next().is_some_and(|c| c.is_ascii_alphanumeric())
             && text.chars().all(body);
-        if good {
-            Ok(Name(text.to_owned()))
-        } else {
-            Err(BadName(text.to_owned()))
-        }
+        if good { Ok(Name(text.to_owned())) } else { Err(BadName(text.to_owned())) }
     }
 
     /// The name as text.

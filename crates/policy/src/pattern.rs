@@ -1,7 +1,7 @@
 //! Path patterns of grants: which paths of a folder a right is about.
 //!
 //! `a/b` is exactly that path; `a/*.js` is a glob within one directory (`*`, `?`, `[…]` never cross a `/`); `a/**` is `a`
-//! and all below it; `**` is the whole folder. `name:a/b` speaks of the folder `name` instead of `site`. A file's grant
+//! and all below it; `.` is the folder itself, `**` the folder and all below it. `name:a/b` speaks of the folder `name` instead of `site`. A file's grant
 //! is never its directory's.
 
 use globset::{GlobBuilder, GlobMatcher};
@@ -26,11 +26,7 @@ impl fmt::Display for Place {
         if self.folder != DEFAULT_FOLDER {
             write!(f, "{}:", self.folder)?;
         }
-        if self.path.as_os_str().is_empty() {
-            f.write_str(".")
-        } else {
-            write!(f, "{}", self.path.display())
-        }
+        if self.path.as_os_str().is_empty() { f.write_str(".") } else { write!(f, "{}", self.path.display()) }
     }
 }
 
@@ -69,18 +65,11 @@ impl PathPattern {
     /// [`BadPattern`] for an absolute or empty path, `.`, `..`, a `**` before the end, a broken glob, or a path below
     /// `.unship` or `policies`, which no grant ever reaches.
     pub fn new(text: &str) -> Result<PathPattern, BadPattern> {
-        let bad = |why: &str| BadPattern {
-            pattern: text.to_owned(),
-            why: why.to_owned(),
-        };
+        let bad = |why: &str| BadPattern { pattern: text.to_owned(), why: why.to_owned() };
         let (folder, path) = match text.split_once(':') {
-            Some((folder, path)) => (
-                crate::Name::new(folder)
-                    .map_err(|e| bad(&e.to_string()))?
-                    .as_str()
-                    .to_owned(),
-                path,
-            ),
+            Some((folder, path)) => {
+                (crate::Name::new(folder).map_err(|e| bad(&e.to_string()))?.as_str().to_owned(), path)
+            }
             None => (DEFAULT_FOLDER.to_owned(), text),
         };
         if path.is_empty() {
@@ -91,6 +80,9 @@ impl PathPattern {
         }
         if path.starts_with('/') {
             return Err(bad("it is absolute; patterns are relative to their folder"));
+        }
+        if path == "." {
+            return Ok(PathPattern { text: text.to_owned(), folder, parts: Vec::new(), subtree: false });
         }
         let mut components: Vec<&str> = path.split('/').collect();
         let subtree = components.last() == Some(&"**");
@@ -123,12 +115,7 @@ impl PathPattern {
         {
             return Err(bad("no grant reaches `.unship/` or `policies/`"));
         }
-        Ok(PathPattern {
-            text: text.to_owned(),
-            folder,
-            parts,
-            subtree,
-        })
+        Ok(PathPattern { text: text.to_owned(), folder, parts, subtree })
     }
 
     /// The pattern as it was written.
@@ -147,17 +134,8 @@ impl PathPattern {
             return false;
         }
         let names: Vec<&OsStr> = names(&place.path);
-        let enough = if self.subtree {
-            names.len() >= self.parts.len()
-        } else {
-            names.len() == self.parts.len()
-        };
-        enough
-            && self
-                .parts
-                .iter()
-                .zip(&names)
-                .all(|(part, name)| part.matches(name))
+        let enough = if self.subtree { names.len() >= self.parts.len() } else { names.len() == self.parts.len() };
+        enough && self.parts.iter().zip(&names).all(|(part, name)| part.matches(name))
     }
 
     /// Whether something below `place` may be meant, so that a step must be able to pass through it.
@@ -165,11 +143,7 @@ impl PathPattern {
         let names = names(&place.path);
         self.folder == place.folder
             && names.len() < self.parts.len()
-            && self
-                .parts
-                .iter()
-                .zip(&names)
-                .all(|(part, name)| part.matches(name))
+            && self.parts.iter().zip(&names).all(|(part, name)| part.matches(name))
     }
 
     /// Whether every path that `asked` means is meant by this one too. Never wrongly true; a glob inside a different
@@ -178,17 +152,9 @@ impl PathPattern {
         if self.folder != asked.folder || (asked.subtree && !self.subtree) {
             return false;
         }
-        let enough = if self.subtree {
-            asked.parts.len() >= self.parts.len()
-        } else {
-            asked.parts.len() == self.parts.len()
-        };
-        enough
-            && self
-                .parts
-                .iter()
-                .zip(&asked.parts)
-                .all(|(mine, theirs)| mine.covers(theirs))
+        let enough =
+            if self.subtree { asked.parts.len() >= self.parts.len() } else { asked.parts.len() == self.parts.len() };
+        enough && self.parts.iter().zip(&asked.parts).all(|(mine, theirs)| mine.covers(theirs))
     }
 }
 
@@ -241,10 +207,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn place(path: &str) -> Place {
-        Place {
-            folder: "site".into(),
-            path: path.into(),
-        }
+        Place { folder: "site".into(), path: path.into() }
     }
 
     #[test]
@@ -262,11 +225,11 @@ mod tests {
             ("**", "", true),
             ("**", "x/y", true),
             ("*", "", false),
+            (".", "", true),
+            (".", "a", false),
             ("other:a", "a", false),
         ] {
-            let got = PathPattern::new(pattern)
-                .expect("pattern")
-                .matches(&place(path));
+            let got = PathPattern::new(pattern).expect("pattern").matches(&place(path));
             assert_eq!(got, expect, "{pattern} on {path}");
         }
     }
@@ -312,11 +275,7 @@ mod tests {
             ("other:a", "a", false),
         ] {
             let pattern = |t| PathPattern::new(t).expect("pattern");
-            assert_eq!(
-                pattern(mine).covers(&pattern(asked)),
-                expect,
-                "{mine} covers {asked}"
-            );
+            assert_eq!(pattern(mine).covers(&pattern(asked)), expect, "{mine} covers {asked}");
         }
     }
 

@@ -3,10 +3,7 @@
 use crate::{
     FileError,
     meaning::Limits,
-    tables::{
-        Definitions, RawCommand, RawDefinitions, RawFlagsMeaning, RawLimits, RawSelector,
-        RawService,
-    },
+    tables::{Definitions, RawCommand, RawDefinitions, RawFlagsMeaning, RawLimits, RawSelector, RawService},
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -57,15 +54,8 @@ impl SitePolicy {
     pub fn parse(text: &str) -> Result<SitePolicy, FileError> {
         let raw: RawSitePolicy = toml::from_str(text).map_err(|e| FileError::from_toml(&e))?;
         let bundles = raw.site.bundles.get_ref();
-        if bundles.starts_with('/')
-            || bundles
-                .split('/')
-                .any(|part| matches!(part, "" | "." | ".."))
-        {
-            return Err(FileError::at(
-                raw.site.bundles.span(),
-                "`bundles` is a folder of the site, such as `bundles`",
-            ));
+        if bundles.starts_with('/') || bundles.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(FileError::at(raw.site.bundles.span(), "`bundles` is a folder of the site, such as `bundles`"));
         }
         let definitions = RawDefinitions {
             folders: &raw.folders,

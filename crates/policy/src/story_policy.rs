@@ -4,8 +4,8 @@ use crate::{
     Capabilities, FileError, Name, StoryId,
     meaning::Limits,
     tables::{
-        Definitions, RawCapabilities, RawCommand, RawDefinitions, RawFlagsMeaning, RawLimits,
-        RawSelector, RawService, name,
+        Definitions, RawCapabilities, RawCommand, RawDefinitions, RawFlagsMeaning, RawLimits, RawSelector, RawService,
+        name,
     },
 };
 use serde::Deserialize;
@@ -67,11 +67,9 @@ impl StoryPolicy {
     /// story's id, a bundle that is not a plain file name, nobody who must sign.
     pub fn parse(text: &str, expected: &StoryId) -> Result<StoryPolicy, FileError> {
         let raw: RawStoryPolicy = toml::from_str(text).map_err(|e| FileError::from_toml(&e))?;
-        let id = StoryId::new(raw.story.id.get_ref())
-            .map_err(|e| FileError::at(raw.story.id.span(), e.to_string()))?;
+        let id = StoryId::new(raw.story.id.get_ref()).map_err(|e| FileError::at(raw.story.id.span(), e.to_string()))?;
         if id != *expected {
-            let message =
-                format!("this file is named after story {expected}, but speaks of story {id}");
+            let message = format!("this file is named after story {expected}, but speaks of story {id}");
             return Err(FileError::at(raw.story.id.span(), message));
         }
         let bundle = raw.story.bundle.get_ref().clone();
@@ -81,18 +79,9 @@ impl StoryPolicy {
                 "`bundle` is a plain file name, such as `story-1.3.wasm`",
             ));
         }
-        let signed_by = raw
-            .story
-            .signed_by
-            .get_ref()
-            .iter()
-            .map(name)
-            .collect::<Result<Vec<_>, _>>()?;
+        let signed_by = raw.story.signed_by.get_ref().iter().map(name).collect::<Result<Vec<_>, _>>()?;
         if signed_by.is_empty() {
-            return Err(FileError::at(
-                raw.story.signed_by.span(),
-                "nobody would have to sign: name at least one role",
-            ));
+            return Err(FileError::at(raw.story.signed_by.span(), "nobody would have to sign: name at least one role"));
         }
         let definitions = RawDefinitions {
             folders: &raw.folders,

@@ -85,10 +85,7 @@ impl<'de> Deserialize<'de> for OneOrMany {
             fn visit_str<E>(self, text: &str) -> Result<OneOrMany, E> {
                 Ok(OneOrMany(vec![text.to_owned()]))
             }
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(
-                self,
-                mut seq: A,
-            ) -> Result<OneOrMany, A::Error> {
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<OneOrMany, A::Error> {
                 let mut all = Vec::new();
                 while let Some(text) = seq.next_element()? {
                     all.push(text);
@@ -108,10 +105,7 @@ fn names(texts: &Texts) -> Result<BTreeSet<Name>, FileError> {
     let mut set = BTreeSet::new();
     for text in texts {
         if !set.insert(name(text)?) {
-            return Err(FileError::at(
-                text.span(),
-                format!("{:?} stands here twice", text.get_ref()),
-            ));
+            return Err(FileError::at(text.span(), format!("{:?} stands here twice", text.get_ref())));
         }
     }
     Ok(set)
@@ -120,13 +114,9 @@ fn names(texts: &Texts) -> Result<BTreeSet<Name>, FileError> {
 fn patterns(texts: &Texts) -> Result<Vec<PathPattern>, FileError> {
     let mut all: Vec<PathPattern> = Vec::new();
     for text in texts {
-        let pattern = PathPattern::new(text.get_ref())
-            .map_err(|e| FileError::at(text.span(), e.to_string()))?;
+        let pattern = PathPattern::new(text.get_ref()).map_err(|e| FileError::at(text.span(), e.to_string()))?;
         if all.contains(&pattern) {
-            return Err(FileError::at(
-                text.span(),
-                format!("{:?} stands here twice", text.get_ref()),
-            ));
+            return Err(FileError::at(text.span(), format!("{:?} stands here twice", text.get_ref())));
         }
         all.push(pattern);
     }
@@ -135,13 +125,7 @@ fn patterns(texts: &Texts) -> Result<Vec<PathPattern>, FileError> {
 
 impl RawCapabilities {
     pub fn parse(&self) -> Result<Capabilities, FileError> {
-        Self::parse_parts(
-            &self.files,
-            &self.flags,
-            &self.processes,
-            &self.services,
-            &self.commands,
-        )
+        Self::parse_parts(&self.files, &self.flags, &self.processes, &self.services, &self.commands)
     }
 
     /// The same from a table that has other keys beside these five.
@@ -174,10 +158,7 @@ impl RawCapabilities {
         let mut flags_set = BTreeMap::new();
         for (flag, values) in &flags.set {
             if values.0.is_empty() {
-                return Err(FileError::at(
-                    flag.span(),
-                    "no value is listed: say to which values the flag may be set",
-                ));
+                return Err(FileError::at(flag.span(), "no value is listed: say to which values the flag may be set"));
             }
             flags_set.insert(name(flag)?, values.0.iter().cloned().collect());
         }
@@ -294,14 +275,10 @@ impl RawDefinitions<'_> {
             if !(inside || text.starts_with('/')) || text.contains('*') {
                 return Err(FileError::at(
                     path.span(),
-                    format!(
-                        "{text:?} is not a folder: `.`, a path below the site without `..`, or an absolute path"
-                    ),
+                    format!("{text:?} is not a folder: `.`, a path below the site without `..`, or an absolute path"),
                 ));
             }
-            definitions
-                .folders
-                .insert(name(folder)?.as_str().to_owned(), text.clone());
+            definitions.folders.insert(name(folder)?.as_str().to_owned(), text.clone());
         }
         definitions.flags = self.flags.map(RawFlagsMeaning::parse).transpose()?;
         for (key, raw) in self.commands {
@@ -320,13 +297,8 @@ impl RawDefinitions<'_> {
 fn argv(raw: &Spanned<Vec<String>>) -> Result<Vec<String>, FileError> {
     let argv = raw.get_ref();
     match argv.first() {
-        Some(program) if !program.is_empty() && !argv.iter().any(|a| a.contains('\0')) => {
-            Ok(argv.clone())
-        }
-        _ => Err(FileError::at(
-            raw.span(),
-            "an argument vector needs a program, and no NUL anywhere",
-        )),
+        Some(program) if !program.is_empty() && !argv.iter().any(|a| a.contains('\0')) => Ok(argv.clone()),
+        _ => Err(FileError::at(raw.span(), "an argument vector needs a program, and no NUL anywhere")),
     }
 }
 
@@ -339,18 +311,14 @@ fn bytes(raw: &Spanned<String>) -> Result<u64, FileError> {
 }
 
 fn size(raw: &Spanned<String>) -> Result<usize, FileError> {
-    usize::try_from(bytes(raw)?)
-        .map_err(|_| FileError::at(raw.span(), "this machine cannot hold that much"))
+    usize::try_from(bytes(raw)?).map_err(|_| FileError::at(raw.span(), "this machine cannot hold that much"))
 }
 
 fn relative_file(raw: &Spanned<String>) -> Result<String, FileError> {
     let text = raw.get_ref();
     match PathPattern::new(text) {
         Ok(p) if p.folder() == "site" && !text.contains(['*', '?', '[', '{']) => Ok(text.clone()),
-        Ok(_) => Err(FileError::at(
-            raw.span(),
-            "one file of the site is wanted here, not a pattern",
-        )),
+        Ok(_) => Err(FileError::at(raw.span(), "one file of the site is wanted here, not a pattern")),
         Err(e) => Err(FileError::at(raw.span(), e.to_string())),
     }
 }
@@ -373,11 +341,8 @@ impl RawCommand {
 impl RawService {
     fn parse(&self) -> Result<ServiceMeaning, FileError> {
         if self.manager.get_ref() != "pid-file" {
-            return Err(FileError::at(
-                self.manager.span(),
-                format!("unknown manager {:?}", self.manager.get_ref()),
-            )
-            .help("the managers of this version: `pid-file`"));
+            return Err(FileError::at(self.manager.span(), format!("unknown manager {:?}", self.manager.get_ref()))
+                .help("the managers of this version: `pid-file`"));
         }
         Ok(ServiceMeaning {
             pid_file: relative_file(&self.pid_file)?,
@@ -417,16 +382,9 @@ impl RawFlagsMeaning {
             ));
         }
         if self.values.is_empty() {
-            return Err(FileError::at(
-                self.pointer.span(),
-                "`values` is empty: no flag could be read or set",
-            ));
+            return Err(FileError::at(self.pointer.span(), "`values` is empty: no flag could be read or set"));
         }
-        Ok(FlagsMeaning {
-            file: relative_file(&self.file)?,
-            pointer: pointer.clone(),
-            values: self.values.clone(),
-        })
+        Ok(FlagsMeaning { file: relative_file(&self.file)?, pointer: pointer.clone(), values: self.values.clone() })
     }
 }
 
@@ -436,25 +394,13 @@ impl RawLimits {
         Ok(Limits {
             cpu: self.cpu.as_ref().map_or(Ok(base.cpu), duration)?,
             wall: self.wall.as_ref().map_or(Ok(base.wall), duration)?,
-            memory_bytes_max: self
-                .memory
-                .as_ref()
-                .map_or(Ok(base.memory_bytes_max), size)?,
+            memory_bytes_max: self.memory.as_ref().map_or(Ok(base.memory_bytes_max), size)?,
             table_elements_max: self.tables.unwrap_or(base.table_elements_max),
             handles_max: self.handles.unwrap_or(base.handles_max),
-            output_bytes_max: self
-                .output
-                .as_ref()
-                .map_or(Ok(base.output_bytes_max), size)?,
+            output_bytes_max: self.output.as_ref().map_or(Ok(base.output_bytes_max), size)?,
             effects_max: self.effects.unwrap_or(base.effects_max),
-            written_bytes_max: self
-                .written
-                .as_ref()
-                .map_or(Ok(base.written_bytes_max), bytes)?,
-            images_bytes_max: self
-                .images
-                .as_ref()
-                .map_or(Ok(base.images_bytes_max), bytes)?,
+            written_bytes_max: self.written.as_ref().map_or(Ok(base.written_bytes_max), bytes)?,
+            images_bytes_max: self.images.as_ref().map_or(Ok(base.images_bytes_max), bytes)?,
             denials_max: self.denials.unwrap_or(base.denials_max),
             entries_max: self.entries.unwrap_or(base.entries_max),
         })

@@ -26,24 +26,15 @@ impl PublicKey {
     /// # Errors
     /// A sentence that says what is wrong.
     pub fn parse(text: &str) -> Result<PublicKey, String> {
-        let form = || {
-            format!(
-                "a public key is `{PUBLIC_PREFIX}` and 64 hexadecimal digits, as `unship keygen` prints it"
-            )
-        };
+        let form =
+            || format!("a public key is `{PUBLIC_PREFIX}` and 64 hexadecimal digits, as `unship keygen` prints it");
         let digits = text.trim().strip_prefix(PUBLIC_PREFIX).ok_or_else(form)?;
-        let bytes: [u8; 32] = from_hex(digits)
-            .and_then(|b| b.try_into().ok())
-            .ok_or_else(form)?;
-        Self::from_bytes(&bytes)
-            .ok_or_else(|| "these digits are not a point of the curve that may sign".to_owned())
+        let bytes: [u8; 32] = from_hex(digits).and_then(|b| b.try_into().ok()).ok_or_else(form)?;
+        Self::from_bytes(&bytes).ok_or_else(|| "these digits are not a point of the curve that may sign".to_owned())
     }
 
     pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Option<PublicKey> {
-        VerifyingKey::from_bytes(bytes)
-            .ok()
-            .filter(|key| !key.is_weak())
-            .map(PublicKey)
+        VerifyingKey::from_bytes(bytes).ok().filter(|key| !key.is_weak()).map(PublicKey)
     }
 
     pub(crate) fn bytes(&self) -> [u8; 32] {
@@ -52,9 +43,7 @@ impl PublicKey {
 
     /// Strict verification: no malleable signatures, no small-order keys.
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        self.0
-            .verify_strict(message, &Signature::from_bytes(signature))
-            .is_ok()
+        self.0.verify_strict(message, &Signature::from_bytes(signature)).is_ok()
     }
 }
 
@@ -81,13 +70,10 @@ impl SecretKey {
     /// # Errors
     /// A sentence that says what is wrong, without the text.
     pub fn parse(text: &str) -> Result<SecretKey, String> {
-        let seed = text
-            .trim()
-            .strip_prefix(SECRET_PREFIX)
-            .and_then(from_hex)
-            .and_then(|b| b.try_into().ok());
-        seed.map(|seed| SecretKey::from_seed(&seed))
-            .ok_or_else(|| format!("a secret key is `{SECRET_PREFIX}` and 64 hexadecimal digits, as `unship keygen` writes it"))
+        let seed = text.trim().strip_prefix(SECRET_PREFIX).and_then(from_hex).and_then(|b| b.try_into().ok());
+        seed.map(|seed| SecretKey::from_seed(&seed)).ok_or_else(|| {
+            format!("a secret key is `{SECRET_PREFIX}` and 64 hexadecimal digits, as `unship keygen` writes it")
+        })
     }
 
     /// The text of its file.
@@ -144,30 +130,20 @@ impl TrustRoot {
         let raw: RawTrustRoot = toml::from_str(text).map_err(|e| FileError::from_toml(&e))?;
         let mut keys: BTreeMap<Name, (PublicKey, Vec<Name>)> = BTreeMap::new();
         for (key_name, raw_key) in &raw.keys {
-            let public = PublicKey::parse(raw_key.public.get_ref())
-                .map_err(|e| FileError::at(raw_key.public.span(), e))?;
+            let public =
+                PublicKey::parse(raw_key.public.get_ref()).map_err(|e| FileError::at(raw_key.public.span(), e))?;
             if let Some((other, _)) = keys.iter().find(|(_, (known, _))| *known == public) {
                 let message = format!("this is the key `{other}` under a second name");
                 return Err(FileError::at(raw_key.public.span(), message));
             }
-            let roles = raw_key
-                .roles
-                .iter()
-                .map(name)
-                .collect::<Result<Vec<_>, _>>()?;
+            let roles = raw_key.roles.iter().map(name).collect::<Result<Vec<_>, _>>()?;
             keys.insert(name(key_name)?, (public, roles));
         }
-        Ok(TrustRoot {
-            version: raw.version,
-            keys,
-        })
+        Ok(TrustRoot { version: raw.version, keys })
     }
 
     /// The name under which a key is known.
     pub(crate) fn name_of(&self, key: &PublicKey) -> Option<&Name> {
-        self.keys
-            .iter()
-            .find(|(_, (known, _))| known == key)
-            .map(|(name, _)| name)
+        self.keys.iter().find(|(_, (known, _))| known == key).map(|(name, _)| name)
     }
 }

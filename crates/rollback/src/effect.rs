@@ -40,34 +40,15 @@ impl fmt::Display for ServiceAction {
 #[expect(missing_docs, reason = "each variant is documented as a whole")]
 pub enum Effect {
     /// A file that was not there is made and filled.
-    FileCreated {
-        path: String,
-        content: Option<Content>,
-    },
+    FileCreated { path: String, content: Option<Content> },
     /// An existing file is changed in place (or cut to nothing and written anew).
-    FileWritten {
-        path: String,
-        content: Option<Content>,
-    },
+    FileWritten { path: String, content: Option<Content> },
     /// `files.replace`: the file holds the source's bytes, and was never missing.
-    FileReplaced {
-        path: String,
-        source: String,
-        content: Content,
-    },
+    FileReplaced { path: String, source: String, content: Content },
     /// `files.edit`: one scalar of a structured file.
-    FileEdited {
-        path: String,
-        pointer: String,
-        from: String,
-        to: String,
-    },
+    FileEdited { path: String, pointer: String, from: String, to: String },
     /// Another name; `replaced` when something lay there.
-    Renamed {
-        from: String,
-        to: String,
-        replaced: bool,
-    },
+    Renamed { from: String, to: String, replaced: bool },
     /// `files.set-aside`: renamed beside itself.
     SetAside { from: String, to: String },
     /// A file or link is gone.
@@ -79,32 +60,17 @@ pub enum Effect {
     /// `files.clear`: a directory is empty.
     DirCleared { path: String, entries: u64 },
     /// A symbolic (`hard` false) or hard link is made.
-    LinkCreated {
-        path: String,
-        to: String,
-        hard: bool,
-    },
+    LinkCreated { path: String, to: String, hard: bool },
     /// Times are changed.
     MetadataChanged { path: String },
     /// A feature flag has another value.
-    FlagSet {
-        flag: String,
-        from: String,
-        to: String,
-    },
+    FlagSet { flag: String, from: String, to: String },
     /// All processes of a selector are stopped.
     ProcessStopped { selector: String },
     /// A service is started, stopped or restarted.
-    ServiceChanged {
-        service: String,
-        action: ServiceAction,
-    },
+    ServiceChanged { service: String, action: ServiceAction },
     /// A command of the policy ran.
-    CommandRan {
-        command: String,
-        argv: Vec<String>,
-        undo: Option<Vec<String>>,
-    },
+    CommandRan { command: String, argv: Vec<String>, undo: Option<Vec<String>> },
 }
 
 /// How an effect can be taken back.
@@ -149,12 +115,8 @@ impl Effect {
             Effect::ProcessStopped { .. } => {
                 Undo::Cannot("a stopped process cannot be brought back; its service can be started")
             }
-            Effect::CommandRan {
-                undo: Some(argv), ..
-            } => Undo::Command(argv.clone()),
-            Effect::CommandRan { undo: None, .. } => {
-                Undo::Cannot("the policy names no command that takes it back")
-            }
+            Effect::CommandRan { undo: Some(argv), .. } => Undo::Command(argv.clone()),
+            Effect::CommandRan { undo: None, .. } => Undo::Cannot("the policy names no command that takes it back"),
         }
     }
 
@@ -170,9 +132,7 @@ impl Effect {
             | Effect::DirCleared { path, .. }
             | Effect::FileEdited { path, .. }
             | Effect::MetadataChanged { path } => blur(path),
-            Effect::FileReplaced {
-                path: a, source: b, ..
-            }
+            Effect::FileReplaced { path: a, source: b, .. }
             | Effect::Renamed { from: a, to: b, .. }
             | Effect::SetAside { from: a, to: b }
             | Effect::LinkCreated { path: a, to: b, .. } => {
@@ -205,12 +165,7 @@ impl Effect {
                     q(path)
                 )
             }
-            Effect::FileEdited {
-                path,
-                pointer,
-                from,
-                to,
-            } => {
+            Effect::FileEdited { path, pointer, from, to } => {
                 format!("# in {}: at {pointer}, change {from} to {to}", q(path))
             }
             Effect::Renamed { from, to, .. } => format!("mv -T {} {}", q(from), q(to)),
@@ -230,9 +185,7 @@ impl Effect {
             Effect::ServiceChanged { service, action } => {
                 format!("# {action} the service {service:?}")
             }
-            Effect::CommandRan { argv, .. } => {
-                argv.iter().map(|a| q(a)).collect::<Vec<_>>().join(" ")
-            }
+            Effect::CommandRan { argv, .. } => argv.iter().map(|a| q(a)).collect::<Vec<_>>().join(" "),
         }
     }
 }
@@ -256,67 +209,36 @@ impl fmt::Display for Effect {
             Effect::FileWritten { path, content } => {
                 write!(f, "write {path}{}", size(content.as_ref()))
             }
-            Effect::FileReplaced {
-                path,
-                source,
-                content,
-            } => {
+            Effect::FileReplaced { path, source, content } => {
                 write!(f, "replace {path} by {source}{}", size(Some(content)))
             }
-            Effect::FileEdited {
-                path,
-                pointer,
-                from,
-                to,
-            } => write!(f, "edit {path} {pointer}: {from} -> {to}"),
+            Effect::FileEdited { path, pointer, from, to } => write!(f, "edit {path} {pointer}: {from} -> {to}"),
             Effect::Renamed { from, to, replaced } => {
-                write!(
-                    f,
-                    "rename {from} to {to}{}",
-                    if *replaced { ", replacing it" } else { "" }
-                )
+                write!(f, "rename {from} to {to}{}", if *replaced { ", replacing it" } else { "" })
             }
             Effect::SetAside { from, to } => write!(f, "set aside {from} as {to}"),
             Effect::Removed { path } => write!(f, "remove {path}"),
             Effect::DirCreated { path } => write!(f, "make directory {path}"),
             Effect::DirRemoved { path } => write!(f, "remove directory {path}"),
             Effect::DirCleared { path, entries } => {
-                write!(
-                    f,
-                    "clear {path} ({entries} {})",
-                    if *entries == 1 { "entry" } else { "entries" }
-                )
+                write!(f, "clear {path} ({entries} {})", if *entries == 1 { "entry" } else { "entries" })
             }
             Effect::LinkCreated { path, to, hard } => {
-                write!(
-                    f,
-                    "{} {path} -> {to}",
-                    if *hard { "hard link" } else { "symlink" }
-                )
+                write!(f, "{} {path} -> {to}", if *hard { "hard link" } else { "symlink" })
             }
             Effect::MetadataChanged { path } => write!(f, "change times of {path}"),
             Effect::FlagSet { flag, from, to } => write!(f, "flag {flag}: {from} -> {to}"),
             Effect::ProcessStopped { selector } => write!(f, "stop processes {selector}"),
             Effect::ServiceChanged { service, action } => write!(f, "{action} service {service}"),
             Effect::CommandRan { command, argv, .. } => {
-                write!(
-                    f,
-                    "run command {command}: {}",
-                    argv.iter().map(|a| quote(a)).collect::<Vec<_>>().join(" ")
-                )
+                write!(f, "run command {command}: {}", argv.iter().map(|a| quote(a)).collect::<Vec<_>>().join(" "))
             }
         }
     }
 }
 
 fn size(content: Option<&Content>) -> String {
-    content.map_or_else(String::new, |c| {
-        format!(
-            " ({} {})",
-            c.size,
-            if c.size == 1 { "byte" } else { "bytes" }
-        )
-    })
+    content.map_or_else(String::new, |c| format!(" ({} {})", c.size, if c.size == 1 { "byte" } else { "bytes" }))
 }
 
 #[cfg(test)]
@@ -325,33 +247,22 @@ mod tests {
 
     #[test]
     fn by_hand_quotes_what_a_shell_would_take_apart() {
-        let effect = Effect::Removed {
-            path: "a b'; rm -rf $HOME".into(),
-        };
+        let effect = Effect::Removed { path: "a b'; rm -rf $HOME".into() };
         assert_eq!(effect.by_hand(), r"rm 'a b'\''; rm -rf $HOME'");
     }
 
     #[test]
     fn a_plan_forgets_the_run() {
-        let effect = Effect::SetAside {
-            from: ".duckdb".into(),
-            to: ".duckdb.unship-r7".into(),
-        };
+        let effect = Effect::SetAside { from: ".duckdb".into(), to: ".duckdb.unship-r7".into() };
         assert_eq!(
             effect.symbolic("r7"),
-            Effect::SetAside {
-                from: ".duckdb".into(),
-                to: ".duckdb.unship-{run}".into()
-            }
+            Effect::SetAside { from: ".duckdb".into(), to: ".duckdb.unship-{run}".into() }
         );
     }
 
     #[test]
     fn an_unknown_effect_is_refused() {
         assert!(serde_json::from_str::<Effect>(r#"{"effect":"formatted","path":"/"}"#).is_err());
-        assert!(
-            serde_json::from_str::<Effect>(r#"{"effect":"removed","path":"a","force":true}"#)
-                .is_err()
-        );
+        assert!(serde_json::from_str::<Effect>(r#"{"effect":"removed","path":"a","force":true}"#).is_err());
     }
 }

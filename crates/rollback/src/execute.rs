@@ -1,8 +1,7 @@
 //! Executing a plan: ask the state machine what comes next, do it, write it down.
 
 use crate::{
-    Clock, Durability, Event, JournalFailure, JournalStore, Next, Plan, Record, RunId, RunState,
-    StepRunner, UnitEnd,
+    Clock, Durability, Event, JournalFailure, JournalStore, Next, Plan, Record, RunId, RunState, StepRunner, UnitEnd,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,20 +31,8 @@ pub struct Report {
 
 impl Recorder {
     /// A recorder for one run.
-    pub fn new(
-        run: RunId,
-        journal: Box<dyn JournalStore>,
-        clock: Box<dyn Clock>,
-        watcher: Watcher,
-    ) -> Recorder {
-        let inner = Inner {
-            journal,
-            clock,
-            watcher,
-            run,
-            state: RunState::default(),
-            failure: None,
-        };
+    pub fn new(run: RunId, journal: Box<dyn JournalStore>, clock: Box<dyn Clock>, watcher: Watcher) -> Recorder {
+        let inner = Inner { journal, clock, watcher, run, state: RunState::default(), failure: None };
         Recorder(Arc::new(Mutex::new(inner)))
     }
 
@@ -63,15 +50,9 @@ impl Recorder {
         if let Some(failure) = &inner.failure {
             return Err(failure.clone());
         }
-        let record = Record {
-            at_ms: inner.clock.now_ms(),
-            run: inner.run.clone(),
-            what,
-        };
+        let record = Record { at_ms: inner.clock.now_ms(), run: inner.run.clone(), what };
         let written = match inner.state.advance(&record) {
-            Ok(()) => inner
-                .journal
-                .append(std::slice::from_ref(&record), durability),
+            Ok(()) => inner.journal.append(std::slice::from_ref(&record), durability),
             Err(illegal) => Err(JournalFailure(illegal.to_string())),
         };
         match written {
@@ -120,12 +101,7 @@ pub fn execute(
         match recorder.next() {
             Next::Unit(index) => {
                 let unit = &plan.units[index];
-                recorder.record(
-                    Event::UnitStarted {
-                        unit: unit.name.clone(),
-                    },
-                    Durability::Lazy,
-                )?;
+                recorder.record(Event::UnitStarted { unit: unit.name.clone() }, Durability::Lazy)?;
                 let end = runner.run(unit);
                 let name = unit.name.clone();
                 // Results are flushed per step; a check has none worth a flush of its own.
@@ -133,46 +109,21 @@ pub fn execute(
                     UnitEnd::Succeeded if unit.effects.is_empty() => {
                         (Event::UnitSucceeded { unit: name }, Durability::Lazy)
                     }
-                    UnitEnd::Succeeded => {
-                        (Event::UnitSucceeded { unit: name }, Durability::Flushed)
+                    UnitEnd::Succeeded => (Event::UnitSucceeded { unit: name }, Durability::Flushed),
+                    UnitEnd::Failed(reason) => {
+                        (Event::UnitFailed { unit: name, reason, broken: false }, Durability::Flushed)
                     }
-                    UnitEnd::Failed(reason) => (
-                        Event::UnitFailed {
-                            unit: name,
-                            reason,
-                            broken: false,
-                        },
-                        Durability::Flushed,
-                    ),
-                    UnitEnd::Broken(reason) => (
-                        Event::UnitFailed {
-                            unit: name,
-                            reason,
-                            broken: true,
-                        },
-                        Durability::Flushed,
-                    ),
+                    UnitEnd::Broken(reason) => {
+                        (Event::UnitFailed { unit: name, reason, broken: true }, Durability::Flushed)
+                    }
                 };
                 recorder.record(what, durability)?;
             }
-            Next::End {
-                outcome,
-                verdict,
-                reason,
-            } => {
-                recorder.record(
-                    Event::RunEnded {
-                        outcome,
-                        verdict,
-                        reason,
-                    },
-                    Durability::Flushed,
-                )?;
+            Next::End { outcome, verdict, reason } => {
+                recorder.record(Event::RunEnded { outcome, verdict, reason }, Durability::Flushed)?;
             }
             Next::Nothing => {
-                return Ok(Report {
-                    state: recorder.state(),
-                });
+                return Ok(Report { state: recorder.state() });
             }
         }
     }

@@ -111,18 +111,15 @@ impl Plan {
 
     /// Every planned effect with its step's name, in order.
     pub fn effects(&self) -> impl Iterator<Item = (&str, &Effect)> {
-        self.units
-            .iter()
-            .flat_map(|unit| unit.effects.iter().map(|e| (unit.name.as_str(), &e.effect)))
+        self.units.iter().flat_map(|unit| unit.effects.iter().map(|e| (unit.name.as_str(), &e.effect)))
     }
 
     /// What cannot be taken back, and why.
     pub fn irreversible(&self) -> impl Iterator<Item = (&Effect, &'static str)> {
-        self.effects()
-            .filter_map(|(_, effect)| match effect.undo() {
-                Undo::Cannot(why) => Some((effect, why)),
-                Undo::Automatic | Undo::Command(_) => None,
-            })
+        self.effects().filter_map(|(_, effect)| match effect.undo() {
+            Undo::Cannot(why) => Some((effect, why)),
+            Undo::Automatic | Undo::Command(_) => None,
+        })
     }
 
     /// What distinguishes `self` (expected) from `now`, a line each, `-` for what is no longer planned and `+` for what is new.
@@ -136,42 +133,21 @@ impl Plan {
         };
         compare("version", self.version.clone(), now.version.clone());
         compare("bundle", self.bundle.to_string(), now.bundle.to_string());
-        compare(
-            "policy",
-            self.resolved.to_string(),
-            now.resolved.to_string(),
-        );
-        compare(
-            "taken back already",
-            self.already.to_string(),
-            now.already.to_string(),
-        );
+        compare("policy", self.resolved.to_string(), now.resolved.to_string());
+        compare("taken back already", self.already.to_string(), now.already.to_string());
         let old: Vec<(&str, &Effect)> = self.effects().collect();
         let new: Vec<(&str, &Effect)> = now.effects().collect();
         let line = |sign: char, (unit, effect): &(&str, &Effect)| {
             let content = match effect {
-                Effect::FileCreated {
-                    content: Some(c), ..
-                }
-                | Effect::FileWritten {
-                    content: Some(c), ..
-                } => c.digest,
+                Effect::FileCreated { content: Some(c), .. } | Effect::FileWritten { content: Some(c), .. } => c.digest,
                 Effect::FileReplaced { content, .. } => content.digest,
                 _ => None,
             };
             let digest = content.map_or_else(String::new, |d| format!(" {d}"));
             format!("{sign} {unit}: {effect}{digest}")
         };
-        lines.extend(
-            old.iter()
-                .filter(|e| !new.contains(e))
-                .map(|e| line('-', e)),
-        );
-        lines.extend(
-            new.iter()
-                .filter(|e| !old.contains(e))
-                .map(|e| line('+', e)),
-        );
+        lines.extend(old.iter().filter(|e| !new.contains(e)).map(|e| line('-', e)));
+        lines.extend(new.iter().filter(|e| !old.contains(e)).map(|e| line('+', e)));
         if lines.is_empty() && self.digest() != now.digest() {
             lines.push("the same effects in another order".to_owned());
         }

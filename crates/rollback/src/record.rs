@@ -15,9 +15,7 @@ impl RunId {
     pub fn new(text: &str) -> Option<RunId> {
         let body = text.strip_prefix('r')?;
         let good = (8..=40).contains(&body.len())
-            && body
-                .bytes()
-                .all(|b| b.is_ascii_hexdigit() || matches!(b, b'-' | b't' | b'z'));
+            && body.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b'-' | b't' | b'z'));
         good.then(|| RunId(text.to_owned()))
     }
 
@@ -101,56 +99,27 @@ pub struct Line {
 #[expect(missing_docs, reason = "each variant is documented as a whole")]
 pub enum Event {
     /// An `apply` came to nothing before anything was changed.
-    RunRefused {
-        story: String,
-        reason: String,
-        denials: Vec<String>,
-    },
+    RunRefused { story: String, reason: String, denials: Vec<String> },
     /// The plan is pinned: this record is the durable intent of all its effects.
-    RunStarted {
-        story: String,
-        digest: Digest,
-        by: String,
-        plan: Box<Plan>,
-    },
+    RunStarted { story: String, digest: Digest, by: String, plan: Box<Plan> },
     /// A step or check begins.
     UnitStarted { unit: String },
     /// An effect was made. `n` counts from 0 within its step.
-    EffectApplied {
-        unit: String,
-        n: usize,
-        effect: Effect,
-        image: Option<Image>,
-    },
+    EffectApplied { unit: String, n: usize, effect: Effect, image: Option<Image> },
     /// Reads and lookups of one unit: how often `right` was used on `place`.
-    AccessSummed {
-        unit: String,
-        right: String,
-        place: String,
-        count: u64,
-    },
+    AccessSummed { unit: String, right: String, place: String, count: u64 },
     /// A call was denied.
-    AccessDenied {
-        unit: String,
-        what: String,
-        rule: String,
-    },
+    AccessDenied { unit: String, what: String, rule: String },
     /// A step said something.
     LineLogged { unit: String, line: Line },
     /// A step or check ended well.
     UnitSucceeded { unit: String },
     /// A step or check came to nothing. `broken`: it could not say (a limit, a trap), as opposed to saying no.
-    UnitFailed {
-        unit: String,
-        reason: String,
-        broken: bool,
-    },
+    UnitFailed { unit: String, reason: String, broken: bool },
+    /// The run's process died; nobody goes on with it. Its last record, `Stuck`.
+    RunAbandoned { reason: String },
     /// The run's last record.
-    RunEnded {
-        outcome: Outcome,
-        verdict: Option<Verdict>,
-        reason: Option<String>,
-    },
+    RunEnded { outcome: Outcome, verdict: Option<Verdict>, reason: Option<String> },
 }
 
 /// One record of the journal.

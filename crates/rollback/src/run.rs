@@ -77,10 +77,7 @@ impl RunState {
     /// # Errors
     /// [`IllegalTransition`] when it cannot follow; the state is then unchanged.
     pub fn advance(&mut self, record: &Record) -> Result<(), IllegalTransition> {
-        let illegal = |state: &RunState| IllegalTransition {
-            record: kind(&record.what),
-            state: state.describe(),
-        };
+        let illegal = |state: &RunState| IllegalTransition { record: kind(&record.what), state: state.describe() };
         if self.run.as_ref().is_some_and(|run| *run != record.run) {
             return Err(illegal(self));
         }
@@ -97,70 +94,30 @@ impl RunState {
                 self.position = 0;
                 self.skip();
             }
-            (Event::UnitStarted { unit }, Phase::BetweenUnits) if self.expects(unit) => {
-                self.phase = Phase::InUnit
-            }
-            (
-                Event::EffectApplied {
-                    unit,
-                    n,
-                    effect,
-                    image,
-                },
-                Phase::InUnit,
-            ) if self.expects(unit) => {
+            (Event::UnitStarted { unit }, Phase::BetweenUnits) if self.expects(unit) => self.phase = Phase::InUnit,
+            (Event::EffectApplied { unit, n, effect, image }, Phase::InUnit) if self.expects(unit) => {
                 if self.role() != Some(UnitRole::Step) {
                     return Err(illegal(self));
                 }
-                let applied = AppliedEffect {
-                    unit: unit.clone(),
-                    n: *n,
-                    effect: effect.clone(),
-                    image: image.clone(),
-                };
+                let applied = AppliedEffect { unit: unit.clone(), n: *n, effect: effect.clone(), image: image.clone() };
                 self.applied.push(applied);
             }
-            (Event::AccessDenied { unit, .. }, Phase::InUnit) if self.expects(unit) => {
-                self.denied += 1
-            }
+            (Event::AccessDenied { unit, .. }, Phase::InUnit) if self.expects(unit) => self.denied += 1,
             (Event::AccessSummed { unit, .. } | Event::LineLogged { unit, .. }, Phase::InUnit)
                 if self.expects(unit) => {}
-            (Event::UnitSucceeded { unit }, Phase::InUnit) if self.expects(unit) => {
-                self.next_unit()
-            }
-            (
-                Event::UnitFailed {
-                    unit,
-                    reason,
-                    broken,
-                },
-                Phase::InUnit,
-            ) if self.expects(unit) => {
+            (Event::UnitSucceeded { unit }, Phase::InUnit) if self.expects(unit) => self.next_unit(),
+            (Event::UnitFailed { unit, reason, broken }, Phase::InUnit) if self.expects(unit) => {
                 let reason = format!("{unit}: {reason}");
                 match self.role() {
-                    Some(UnitRole::Verification) if *broken => {
-                        self.verifications_broken.push(reason)
-                    }
+                    Some(UnitRole::Verification) if *broken => self.verifications_broken.push(reason),
                     Some(UnitRole::Verification) => self.verifications_failed.push(reason),
                     Some(role) => self.failed = Some((role, reason)),
                     None => return Err(illegal(self)),
                 }
                 self.next_unit();
             }
-            (
-                Event::RunEnded {
-                    outcome,
-                    verdict,
-                    reason,
-                },
-                Phase::BetweenUnits,
-            ) => {
-                let Next::End {
-                    outcome: expected,
-                    verdict: expected_verdict,
-                    ..
-                } = self.next()
-                else {
+            (Event::RunEnded { outcome, verdict, reason }, Phase::BetweenUnits) => {
+                let Next::End { outcome: expected, verdict: expected_verdict, .. } = self.next() else {
                     return Err(illegal(self));
                 };
                 if (expected, expected_verdict) != (*outcome, *verdict) {
@@ -168,6 +125,10 @@ impl RunState {
                 }
                 self.phase = Phase::Ended;
                 self.ended = Some((*outcome, *verdict, reason.clone()));
+            }
+            (Event::RunAbandoned { reason }, Phase::BetweenUnits | Phase::InUnit) => {
+                self.phase = Phase::Ended;
+                self.ended = Some((Outcome::Stuck, None, Some(reason.clone())));
             }
             _ => return Err(illegal(self)),
         }
@@ -189,12 +150,7 @@ impl RunState {
     /// Passes over what does not run when the story is taken back already.
     fn skip(&mut self) {
         let Some(plan) = &self.plan else { return };
-        while plan.already
-            && plan
-                .units
-                .get(self.position)
-                .is_some_and(|u| u.role != UnitRole::Verification)
-        {
+        while plan.already && plan.units.get(self.position).is_some_and(|u| u.role != UnitRole::Verification) {
             self.position += 1;
         }
     }
@@ -204,10 +160,7 @@ impl RunState {
     }
 
     fn expects(&self, unit: &str) -> bool {
-        let known = self
-            .plan
-            .as_ref()
-            .and_then(|plan| plan.units.get(self.position));
+        let known = self.plan.as_ref().and_then(|plan| plan.units.get(self.position));
         self.failed.is_none() && known.is_some_and(|u| u.name == unit)
     }
 
@@ -222,41 +175,22 @@ impl RunState {
         if let Some((role, reason)) = &self.failed {
             // A precondition comes before any effect, so nothing is to be taken back. A failed step leaves what was
             // applied: until effects can be undone the run ends Stuck and lists it.
-            let outcome = if *role == UnitRole::Precondition {
-                Outcome::Refused
-            } else {
-                Outcome::Stuck
-            };
-            return Next::End {
-                outcome,
-                verdict: None,
-                reason: Some(reason.clone()),
-            };
+            let outcome = if *role == UnitRole::Precondition { Outcome::Refused } else { Outcome::Stuck };
+            return Next::End { outcome, verdict: None, reason: Some(reason.clone()) };
         }
         if self.position < plan.units.len() {
             return Next::Unit(self.position);
         }
         let (verdict, reasons) = if !self.verifications_failed.is_empty() {
             (Verdict::NotRecovered, &self.verifications_failed)
-        } else if self.verifications_broken.is_empty()
-            && plan.units.iter().any(|u| u.role == UnitRole::Verification)
-        {
+        } else if self.verifications_broken.is_empty() && plan.units.iter().any(|u| u.role == UnitRole::Verification) {
             (Verdict::Recovered, &self.verifications_failed)
         } else {
             (Verdict::Unknown, &self.verifications_broken)
         };
-        let reason = (verdict != Verdict::Recovered).then(|| {
-            if reasons.is_empty() {
-                "the story has no verifications".to_owned()
-            } else {
-                reasons.join("; ")
-            }
-        });
-        Next::End {
-            outcome: Outcome::Succeeded,
-            verdict: Some(verdict),
-            reason,
-        }
+        let reason = (verdict != Verdict::Recovered)
+            .then(|| if reasons.is_empty() { "the story has no verifications".to_owned() } else { reasons.join("; ") });
+        Next::End { outcome: Outcome::Succeeded, verdict: Some(verdict), reason }
     }
 
     fn describe(&self) -> String {
@@ -264,11 +198,7 @@ impl RunState {
             Phase::Fresh => "has not begun".to_owned(),
             Phase::BetweenUnits => format!("is between its units, at {}", self.position),
             Phase::InUnit => {
-                let name = self
-                    .plan
-                    .as_ref()
-                    .and_then(|p| p.units.get(self.position))
-                    .map_or("?", |u| u.name.as_str());
+                let name = self.plan.as_ref().and_then(|p| p.units.get(self.position)).map_or("?", |u| u.name.as_str());
                 format!("is in `{name}`")
             }
             Phase::Ended => "has ended".to_owned(),
@@ -322,6 +252,7 @@ fn kind(event: &Event) -> &'static str {
         Event::LineLogged { .. } => "line-logged",
         Event::UnitSucceeded { .. } => "unit-succeeded",
         Event::UnitFailed { .. } => "unit-failed",
+        Event::RunAbandoned { .. } => "run-abandoned",
         Event::RunEnded { .. } => "run-ended",
     }
 }

@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 pub fn neutralise(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let bidi = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        let bidi =
+            matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
         if matches!(c, '\t' | '\n') || !(c.is_control() || bidi) {
             out.push(c);
         } else if (c as u32) < 0x100 {
@@ -45,10 +46,7 @@ mod tests {
 
     #[test]
     fn nothing_moves_the_cursor() {
-        assert_eq!(
-            neutralise("a\x1b[2Jb\r\u{202e}c\td\u{9b}"),
-            "a\\x1b[2Jb\\x0d\\u{202e}c\td\\x9b"
-        );
+        assert_eq!(neutralise("a\x1b[2Jb\r\u{202e}c\td\u{9b}"), "a\\x1b[2Jb\\x0d\\u{202e}c\td\\x9b");
         assert_eq!(path_text(b"a\xff/b\nc\\x"), "a\\xff/b\\x0ac\\x5cx");
     }
 }

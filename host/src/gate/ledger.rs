@@ -21,6 +21,12 @@ pub trait Images: Send {
     /// # Errors
     /// A sentence: why nothing can be kept.
     fn ranges(&mut self, effect: u64, file: &File) -> Result<Box<dyn RangeImage>, String>;
+
+    /// Makes everything that was moved into the trash durable there.
+    ///
+    /// # Errors
+    /// A sentence: what could not be flushed.
+    fn flush(&mut self) -> Result<(), String>;
 }
 
 /// The before-image of one file that is changed in place.
@@ -253,6 +259,11 @@ impl Ledger {
     /// step itself ended well, so that nothing planned may be missing).
     pub fn finish(mut self, complete: bool) -> Result<Written, (Written, Stop)> {
         let mut first_error = None;
+        if let Mode::Run(run) = &mut self.mode
+            && let Err(why) = run.images.flush()
+        {
+            first_error = Some(Stop::Ledger(why));
+        }
         let pending: Vec<Event> = self
             .entries
             .iter()

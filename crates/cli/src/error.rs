@@ -1,0 +1,136 @@
+//! The one error of the command line: what failed, why, what to do, and the place in a file if one is at fault.
+
+use crate::exit::Exit;
+use std::{error::Error, fmt, path::Path};
+use unship_policy::FileError;
+
+/// See the module.
+#[derive(Debug)]
+pub struct CliError {
+    /// With which status the process ends.
+    pub exit: u8,
+    message: String,
+    causes: Vec<String>,
+    hint: Option<String>,
+    place: Option<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    file: String,
+    text: String,
+    start: usize,
+    len: usize,
+    line: usize,
+    column: usize,
+}
+
+/// What verbs give.
+pub type Result<T> = std::result::Result<T, CliError>;
+
+impl CliError {
+    /// An error that ends with `exit`.
+    pub fn new(exit: Exit, message: impl Into<String>) -> CliError {
+        CliError { exit: exit as u8, message: message.into(), causes: Vec::new(), hint: None, place: None }
+    }
+
+    /// A refusal (3).
+    pub fn refused(message: impl Into<String>) -> CliError {
+        CliError::new(Exit::Refused, message)
+    }
+
+    /// A user's or the configuration's fault (1).
+    pub fn user(message: impl Into<String>) -> CliError {
+        CliError::new(Exit::User, message)
+    }
+
+    /// With `error` and its sources as causes.
+    pub fn because(mut self, error: &(dyn Error + 'static)) -> CliError {
+        let mut next = Some(error);
+        while let Some(cause) = next {
+            let text = cause.to_string();
+            // Transparent wrappers repeat their source's words.
+            if self.causes.last() != Some(&text) {
+                self.causes.push(text);
+            }
+            next = cause.source();
+        }
+        self
+    }
+
+    /// With a plain cause.
+    pub fn cause(mut self, text: impl Into<String>) -> CliError {
+        self.causes.push(text.into());
+        self
+    }
+
+    /// With what to do next.
+    pub fn hint(mut self, hint: impl Into<String>) -> CliError {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// With another status.
+    pub fn exit(mut self, exit: u8) -> CliError {
+        self.exit = exit;
+        self
+    }
+
+    /// A file that a person wrote is at fault.
+    pub fn in_file(path: &Path, text: &str, error: FileError) -> CliError {
+        let shown = path.display().to_string();
+        let mut this = CliError::user(format!("{shown} is not valid"));
+        if let (Some(span), Some((line, column))) = (&error.span, error.line_column(text)) {
+            this.place = Some(Place {
+                file: shown,
+                text: text.to_owned(),
+                start: span.start,
+                len: span.end.saturating_sub(span.start),
+                line,
+                column,
+            });
+        }
+        this.hint = error.help.clone();
+        this.causes.push(error.message);
+        this
+    }
+
+    /// The error as a JSON object's fields.
+    pub fn json(&self) -> serde_json::Value {
+        let place = self.place.as_ref();
+        serde_json::json!({
+            "type": "error",
+            "message": self.message,
+            "causes": self.causes,
+            "hint": self.hint,
+            "file": place.map(|p| &p.file),
+            "line": place.map(|p| p.line),
+            "column": place.map(|p| p.column),
+        })
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Error: {}", self.message)?;
+        if let Some(place) = &self.place {
+            // The place first, then the reason beneath it.
+            let line = place.text.lines().nth(place.line - 1).unwrap_or_default();
+            let gutter = place.line.to_string().len();
+            let width =
+                place.text[place.start.min(place.text.len())..].lines().next().unwrap_or_default().chars().count();
+            let marks = "^".repeat(place.len.min(width).max(1));
+            writeln!(f, "{:gutter$} --> {}:{}:{}", "", place.file, place.line, place.column)?;
+            writeln!(f, "{:gutter$} |", "")?;
+            writeln!(f, "{} | {line}", place.line)?;
+            writeln!(f, "{:gutter$} | {}{marks}", "", " ".repeat(place.column - 1))?;
+        }
+        for cause in &self.causes {
+            writeln!(f, "Caused by: {cause}")?;
+        }
+        if let Some(hint) = &self.hint {
+            writeln!(f, "Hint: {hint}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! A site on disk: where it is, its policies, its trust root, its bundles.
+
+use crate::error::{CliError, Result};
+use std::{
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+use unship_policy::{Bundle, ResolvedStory, SitePolicy, StoryId, StoryPolicy, TrustRoot, VerifiedBundle, resolve};
+use unship_store::SiteStore;
+
+/// Bytes of a policy file at most.
+const POLICY_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of a bundle, module or component at most.
+const MODULE_BYTES_MAX: u64 = 64 << 20;
+
+/// A site whose own policy and trust root are valid.
+#[derive(Debug)]
+pub struct Site {
+    /// Absolute and canonical.
+    pub path: PathBuf,
+    /// `policies/site.toml`.
+    pub policy: SitePolicy,
+    /// `policies/trust.toml`.
+    pub trust: TrustRoot,
+}
+
+impl Site {
+    /// The site at `given`, or the nearest one upward from the current directory.
+    pub fn find(given: Option<&Path>) -> Result<Site> {
+        let path = match given {
+            Some(dir) => {
+                let path = dir
+                    .canonicalize()
+                    .map_err(|e| CliError::user(format!("no site at {}", dir.display())).because(&e))?;
+                if !is_site(&path) {
+                    return Err(CliError::user(format!(
+                        "{} is not a site: it holds no policies/site.toml",
+                        dir.display()
+                    ))
+                    .hint("`unship init` in that folder makes one"));
+                }
+                path
+            }
+            None => {
+                let here = std::env::current_dir().and_then(|dir| dir.canonicalize());
+                let here = here.map_err(|e| CliError::user("there is no current directory").because(&e))?;
+                let found = here.ancestors().find(|dir| is_site(dir)).map(Path::to_owned);
+                found.ok_or_else(|| {
+                    CliError::user(format!(
+                        "no site here: neither {} nor a folder above it holds policies/site.toml",
+                        here.display()
+                    ))
+                    .hint("name one by `--site DIR`, or make one by `unship init`")
+                })?
+            }
+        };
+        let file = path.join("policies/site.toml");
+        let text = read_text(&file)?;
+        let policy = SitePolicy::parse(&text).map_err(|e| CliError::in_file(&file, &text, e))?;
+        let file = path.join("policies/trust.toml");
+        let text = read_text(&file)?;
+        let trust = TrustRoot::parse(&text).map_err(|e| CliError::in_file(&file, &text, e))?;
+        Ok(Site { path, policy, trust })
+    }
+
+    /// The site's store.
+    pub fn store(&self) -> Result<SiteStore> {
+        SiteStore::open(&self.path).map_err(|e| {
+            CliError::user("the site's store `.unship/` cannot be used")
+                .because(&e)
+                .hint("`unship init` completes a site that has none")
+        })
+    }
+
+    /// The stories that have a policy, in the order of their ids.
+    pub fn story_ids(&self) -> Result<Vec<StoryId>> {
+        let dir = self.path.join("policies");
+        let entries = std::fs::read_dir(&dir).map_err(|e| unreadable(&dir, &e))?;
+        let mut ids = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(|e| unreadable(&dir, &e))?.file_name();
+            let id = name.to_str().and_then(|n| n.strip_suffix(".toml")).and_then(|n| StoryId::new(n).ok());
+            ids.extend(id);
+        }
+        ids.sort_by_key(|id| id.as_str().split('.').map(|n| n.parse().unwrap_or(u32::MAX)).collect::<Vec<u32>>());
+        Ok(ids)
+    }
+
+    /// A story's policy.
+    pub fn story(&self, id: &StoryId) -> Result<StoryPolicy> {
+        let file = self.path.join(format!("policies/{id}.toml"));
+        if !file.exists() {
+            let known: Vec<String> = self.story_ids()?.iter().map(ToString::to_string).collect();
+            let known =
+                if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+            return Err(CliError::user(format!("story {id} has no policy at this site ({known})"))
+                .cause(format!("{} does not exist", file.display())));
+        }
+        let text = read_text(&file)?;
+        StoryPolicy::parse(&text, id).map_err(|e| CliError::in_file(&file, &text, e))
+    }
+
+    /// Where a story's bundle lies.
+    pub fn bundle_path(&self, story: &StoryPolicy) -> PathBuf {
+        self.path.join(&self.policy.bundles).join(&story.bundle)
+    }
+
+    /// Reads and verifies a story's bundle: the very bytes that are checked are the ones that go on.
+    pub fn verified(&self, story: &StoryPolicy) -> Result<VerifiedBundle> {
+        let path = self.bundle_path(story);
+        let bundle = read_bundle(&path)?;
+        let verified = bundle.verify(&self.trust, &story.signed_by).map_err(|e| {
+            CliError::refused(format!("{} may not run against this site", path.display()))
+                .because(&e)
+                .hint("`unship inspect` shows who signed it, policies/trust.toml who may")
+        })?;
+        let (found, wanted) = (&verified.manifest().story, &story.id);
+        if found != wanted {
+            return Err(CliError::refused(format!("{} takes back story {found}, not {wanted}", path.display())));
+        }
+        Ok(verified)
+    }
+
+    /// Brings bundle and policies together into what each step holds.
+    pub fn resolved(&self, id: &StoryId) -> Result<ResolvedStory> {
+        let story = self.story(id)?;
+        let bundle = self.verified(&story)?;
+        resolve(bundle, &story, &self.policy).map_err(|e| match e {
+            unship_policy::GrantError::Policy(e) => {
+                let file = self.path.join(format!("policies/{id}.toml"));
+                let text = read_text(&file).unwrap_or_default();
+                CliError::in_file(&file, &text, e)
+            }
+            e => CliError::refused(format!("story {id} asks for what the policies do not give"))
+                .because(&e)
+                .hint(format!("grant it in policies/{id}.toml, or use a bundle that asks for less")),
+        })
+    }
+}
+
+fn is_site(dir: &Path) -> bool {
+    dir.join("policies/site.toml").is_file()
+}
+
+/// A story id from the command line.
+pub fn story_id(text: &str) -> Result<StoryId> {
+    StoryId::new(text).map_err(|e| CliError::user("that is no story").because(&e))
+}
+
+fn unreadable(path: &Path, e: &std::io::Error) -> CliError {
+    CliError::user(format!("{} cannot be read", path.display())).cause(e.to_string())
+}
+
+/// At most `bytes_max` of a regular file.
+fn read_limited(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
+    let metadata = std::fs::metadata(path).map_err(|e| unreadable(path, &e))?;
+    if !metadata.is_file() {
+        return Err(CliError::user(format!("{} is not a regular file", path.display())));
+    }
+    if metadata.len() > bytes_max {
+        let message = format!("{} has {} bytes; at most {bytes_max} are read", path.display(), metadata.len());
+        return Err(CliError::user(message));
+    }
+    let file = File::open(path).map_err(|e| unreadable(path, &e))?;
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|e| unreadable(path, &e))?;
+    Ok(bytes)
+}
+
+/// A policy, manifest or key file.
+pub fn read_text(path: &Path) -> Result<String> {
+    let bytes = read_limited(path, POLICY_BYTES_MAX)?;
+    String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        CliError::user(format!("{} is not UTF-8, at byte {at}", path.display()))
+    })
+}
+
+/// A module, component or bundle.
+pub fn read_module(path: &Path) -> Result<Vec<u8>> {
+    read_limited(path, MODULE_BYTES_MAX)
+}
+
+/// A bundle, taken apart but not believed.
+pub fn read_bundle(path: &Path) -> Result<Bundle> {
+    let bytes = read_module(path)?;
+    Bundle::parse(bytes.into()).map_err(|e| match e {
+        unship_policy::BundleError::Manifest(e) => {
+            CliError::user(format!("the manifest in {} is not valid", path.display())).because(&e)
+        }
+        e => CliError::refused(format!("{} is not a bundle", path.display())).because(&e),
+    })
+}

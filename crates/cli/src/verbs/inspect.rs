@@ -1,0 +1,66 @@
+//! `unship inspect BUNDLE`: what a bundle says of itself, and who signed it. Nothing is run.
+
+use crate::{
+    context::Context,
+    error::{CliError, Result},
+    exit::Exit,
+    site::{Site, read_bundle},
+};
+use std::path::PathBuf;
+use unship_host::sandbox::to_component;
+
+/// Shows a bundle: its manifest, digest, imports and signatures. Nothing is run, compiled or changed. Inside a site the
+/// signing keys get the names that the trust root gives them.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The bundle's file
+    bundle: PathBuf,
+}
+
+/// Runs the verb.
+pub fn run(context: &Context, args: &Args) -> Result<Exit> {
+    let bundle = read_bundle(&args.bundle)?;
+    let component = to_component(bundle.component()).map_err(|e| {
+        CliError::refused(format!("{} holds no component that can be run", args.bundle.display())).because(&e)
+    })?;
+    let manifest = bundle.manifest();
+    let site = match &context.site {
+        Some(_) => Some(context.site()?),
+        None => Site::find(None).ok(),
+    };
+    let out = context.out;
+    out.text(format!("story    {} {}: {}", manifest.story, manifest.version_text(), manifest.title));
+    out.text(format!("digest   {}", bundle.digest()));
+    out.text(format!("size     {} bytes", bundle.component().len()));
+    let imports: Vec<&str> = component.imports.iter().map(String::as_str).collect();
+    out.text(format!(
+        "imports  {}",
+        if imports.is_empty() { "nothing of unship's own".to_owned() } else { imports.join(", ") }
+    ));
+    let mut signers = Vec::new();
+    for key in bundle.claimed_signers() {
+        let name = site
+            .as_ref()
+            .and_then(|site| site.trust.keys.iter().find(|(_, (known, _))| *known == key))
+            .map(|(name, _)| name);
+        let holds = site.as_ref().zip(name).map(|(site, _)| bundle.clone().verify(&site.trust, &[]).is_ok());
+        let word = match (name, holds) {
+            (Some(name), Some(true)) => format!("{name}, and the signature holds"),
+            (Some(name), _) => format!("{name}, and the signature does NOT hold"),
+            (None, _) => "a key that is not known here (not checked)".to_owned(),
+        };
+        out.text(format!("signed   {key}: {word}"));
+        signers
+            .push(serde_json::json!({ "key": key.to_string(), "name": name.map(ToString::to_string), "holds": holds }));
+    }
+    if signers.is_empty() {
+        out.text("signed   by nobody");
+    }
+    out.text("");
+    out.text(bundle.manifest_text().trim_end());
+    out.summary(serde_json::json!({
+        "story": manifest.story.as_str(), "version": manifest.version_text(), "digest": bundle.digest(),
+        "imports": component.imports, "signers": signers, "manifest": bundle.manifest_text(),
+    }));
+    Ok(Exit::Done)
+}

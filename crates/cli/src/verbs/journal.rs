@@ -1,0 +1,111 @@
+//! `unship journal show|verify|export`: the audit side. Nothing is written.
+
+use crate::{
+    context::Context,
+    error::Result,
+    exit::Exit,
+    history::{History, for_each, not_intact},
+    out::time,
+};
+use unship_rollback::{Event, Record};
+
+/// Reads the journal: every record in its place in the hash chain.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Prints the records for people, oldest first
+    Show {
+        /// Only this run's
+        #[arg(long)]
+        run: Option<String>,
+    },
+    /// Checks the chain from end to end, and that the records of each run can follow one another (7: not intact)
+    Verify,
+    /// Prints every record as one JSON object a line, with its sequence number and hash
+    Export,
+}
+
+/// Runs the verb.
+pub fn run(context: &Context, args: &Args) -> Result<Exit> {
+    let store = context.site()?.store()?;
+    let out = context.out;
+    match &args.what {
+        What::Show { run } => for_each(&store, |entry, record| {
+            if run.as_ref().is_none_or(|run| run == record.run.as_str()) {
+                out.text(format!("{:>5} {} {} {}", entry.seq, time(record.at_ms), record.run, line(record)));
+                out.object(&serde_json::json!({ "type": "record", "seq": entry.seq, "hash": hex(entry.hash), "record": record }));
+            }
+            Ok(())
+        })?,
+        What::Verify => {
+            let report = unship_store::verify(&store.journal_path()).map_err(|e| not_intact(&e))?;
+            let history = History::read(&store)?;
+            let open = history.in_flight().count();
+            out.text(format!(
+                "intact: {} records in {} runs, head {}",
+                report.records,
+                history.runs().len(),
+                hex(report.head)
+            ));
+            if report.tail != unship_store::Tail::Clean {
+                out.text("the rest of an append that was cut off stands at the end; the next run removes it");
+            }
+            if open > 0 {
+                out.text(format!("{open} run(s) did not end; the next `apply` closes them"));
+            }
+            out.summary(serde_json::json!({
+                "intact": true, "records": report.records, "head": hex(report.head), "in_flight": open,
+            }));
+        }
+        What::Export => for_each(&store, |entry, record| {
+            let object = serde_json::json!({ "seq": entry.seq, "hash": hex(entry.hash), "record": record });
+            crate::out::Out { json: true }.object(&object);
+            Ok(())
+        })?,
+    }
+    Ok(Exit::Done)
+}
+
+fn hex(hash: unship_store::Hash) -> String {
+    unship_policy::Digest::from_bytes(hash).hex()
+}
+
+/// A record in one line.
+fn line(record: &Record) -> String {
+    match &record.what {
+        Event::RunRefused { story, reason, denials } => {
+            let denials: String = denials.iter().map(|d| format!("; denied: {d}")).collect();
+            format!("refused to take back {story}: {reason}{denials}")
+        }
+        Event::RunStarted { story, digest, by, plan } => {
+            format!("{by} takes back {story} by the plan {digest} ({} effects)", plan.effects().count())
+        }
+        Event::UnitStarted { unit } => format!("{unit} begins"),
+        Event::EffectApplied { unit, effect, image, .. } => {
+            let image = image.as_ref().map_or_else(String::new, |image| {
+                let at = match image {
+                    unship_rollback::Image::Trash { at } | unship_rollback::Image::Ranges { at } => at,
+                    unship_rollback::Image::Value { was } => was,
+                };
+                format!(" [before: {at}]")
+            });
+            format!("{unit}: {effect}{image}")
+        }
+        Event::AccessSummed { unit, right, place, count } => format!("{unit}: {right} {place} ×{count}"),
+        Event::AccessDenied { unit, what, rule } => format!("{unit}: DENIED {what}: {rule}"),
+        Event::LineLogged { unit, line } => format!("{unit} | {}", line.text.replace('\n', "\\n")),
+        Event::UnitSucceeded { unit } => format!("{unit} succeeded"),
+        Event::UnitFailed { unit, reason, .. } => format!("{unit} FAILED: {reason}"),
+        Event::RunAbandoned { reason } => format!("closed as Stuck: {reason}"),
+        Event::RunEnded { outcome, verdict, reason } => {
+            let verdict = verdict.map_or_else(String::new, |v| format!(", {v}"));
+            let reason = reason.as_ref().map_or_else(String::new, |r| format!(": {r}"));
+            format!("ended: {outcome}{verdict}{reason}")
+        }
+    }
+}

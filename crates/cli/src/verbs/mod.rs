@@ -1,0 +1,15 @@
+//! One file per verb: its arguments, its long help, what it does.
+
+pub mod apply;
+pub mod check;
+pub mod exec;
+pub mod init;
+pub mod inspect;
+pub mod journal;
+pub mod keygen;
+pub mod pack;
+pub mod plan;
+pub mod runs;
+pub mod show;
+pub mod sign;
+pub mod stories;

@@ -1,0 +1,142 @@
+//! `unship plan STORY`: the exact effects and their digest; nothing is changed.
+
+use crate::{
+    context::Context,
+    error::{CliError, Result},
+    exit::Exit,
+    out::Out,
+    plans,
+    site::{Site, story_id},
+    story,
+    wiring::{SystemClock, new_run_id},
+};
+use std::path::Path;
+use unship_host::runner::{LinkedStory, PlanError, Setting};
+use unship_rollback::{Clock as _, Plan, RunId, Undo, UnitRole};
+use unship_store::SiteStore;
+
+/// Shows what taking a story back would do, by really running its steps against an overlay. Changes nothing.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The story's id, such as 1.3
+    story: String,
+    /// As Markdown, with how a person would do each effect by hand
+    #[arg(long)]
+    markdown: bool,
+}
+
+/// Runs the verb.
+pub fn run(context: &Context, args: &Args) -> Result<Exit> {
+    let site = context.site()?;
+    let story = load(&site, &site.store()?, &args.story)?;
+    let clock_ms = SystemClock.now_ms();
+    let run = run_id(clock_ms)?;
+    let plan = make(&site, &story, &run, clock_ms).map_err(|e| refusal(&args.story, &e))?;
+    plans::keep(&plan);
+    if args.markdown && !context.out.json {
+        context.out.text(markdown(&plan));
+    } else {
+        show(context.out, &plan, &story);
+    }
+    context.out.summary(serde_json::json!({
+        "story": plan.story,
+        "plan_digest": plan.digest(),
+        "already": plan.already,
+        "effects": plan.effects().count(),
+    }));
+    Ok(Exit::Done)
+}
+
+/// Loads, verifies, resolves and links a story.
+pub fn load(site: &Site, store: &SiteStore, id: &str) -> Result<LinkedStory> {
+    story::link(site.resolved(&story_id(id)?)?, store)
+}
+
+/// A fresh run id.
+pub fn run_id(clock_ms: u64) -> Result<RunId> {
+    new_run_id(clock_ms).map_err(|e| CliError::user("a run cannot be given an id").cause(e))
+}
+
+/// Plans `story` against the site as it is.
+pub fn make(site: &Site, story: &LinkedStory, run: &RunId, clock_ms: u64) -> std::result::Result<Plan, PlanError> {
+    let setting = Setting { site: &site.path, run: run.as_str(), clock_ms };
+    story.plan(setting, scratch().as_path())
+}
+
+/// Planned content goes, nameless, where temporary files go: outside the site.
+fn scratch() -> std::path::PathBuf {
+    let temp = std::env::temp_dir();
+    if temp.is_dir() { temp } else { Path::new("/tmp").to_owned() }
+}
+
+/// Why there is no plan, for a person.
+pub fn refusal(story: &str, e: &PlanError) -> CliError {
+    let error = CliError::refused(format!("story {story} cannot be taken back as things are")).because(e);
+    match e {
+        PlanError::Unit { denied, .. } if !denied.is_empty() => {
+            let error = denied.iter().fold(error, |error, denial| error.cause(format!("denied: {denial}")));
+            error.hint("nothing was changed; the bundle tried more than it holds: ask its author before granting it")
+        }
+        PlanError::Unit { .. } => error.hint("nothing was changed; put right what the step names, then plan again"),
+        PlanError::World(_) => error,
+    }
+}
+
+/// The plan for people and programs.
+pub fn show(out: Out, plan: &Plan, story: &LinkedStory) {
+    let signers: Vec<&str> = story.resolved().bundle.signers().iter().map(unship_policy::Name::as_str).collect();
+    out.text(format!("Plan: take back story {}, {}", plan.story, plan.title));
+    out.text(format!("  bundle {} {}, signed by {}", plan.version, plan.bundle, signers.join(", ")));
+    if plan.already {
+        out.text("  It is taken back already: no step runs, the verifications alone do.");
+    }
+    let mut number = 0;
+    for unit in plan.units.iter().filter(|u| !plan.already || u.role == UnitRole::Verification) {
+        let label = match unit.role {
+            UnitRole::Step => {
+                number += 1;
+                format!("{number:>3}.")
+            }
+            role => format!("  {}", role.word()),
+        };
+        out.text(format!("{label} {}: {}", unit.name, unit.title));
+        if unit.role == UnitRole::Step && unit.effects.is_empty() {
+            out.text("       (changes nothing)");
+        }
+        for planned in &unit.effects {
+            let undo = match planned.effect.undo() {
+                Undo::Automatic => String::new(),
+                Undo::Command(argv) => format!("  [undone by: {}]", argv.join(" ")),
+                Undo::Cannot(why) => format!("  [cannot be undone: {why}]"),
+            };
+            out.text(format!("       {}{undo}", planned.effect));
+            for note in &planned.notes {
+                out.text(format!("         {note}"));
+            }
+        }
+        out.object(&serde_json::json!({
+            "type": "unit", "role": unit.role, "name": unit.name, "title": unit.title,
+            "effects": unit.effects,
+        }));
+    }
+    out.text(format!("Digest {}", plan.digest()));
+}
+
+fn markdown(plan: &Plan) -> String {
+    let mut text = format!("# Taking back story {}: {}\n\nPlan `{}`.\n", plan.story, plan.title, plan.digest());
+    for unit in &plan.units {
+        text.push_str(&format!("\n## {} `{}`\n\n{}\n", capital(unit.role.word()), unit.name, unit.title));
+        if !unit.effects.is_empty() {
+            text.push('\n');
+        }
+        for planned in &unit.effects {
+            text.push_str(&format!("- [ ] {}\n\n  ```sh\n  {}\n  ```\n", planned.effect, planned.effect.by_hand()));
+        }
+    }
+    text
+}
+
+fn capital(word: &str) -> String {
+    let mut chars = word.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}

@@ -1,0 +1,38 @@
+//! `unship stories`: which stories the site can take back, and how they stand.
+
+use crate::{context::Context, error::Result, exit::Exit, history::History};
+
+/// Lists the stories that have a policy here, whether their bundle may run, and how their last run ended. Nothing is run
+/// or changed.
+#[derive(clap::Args)]
+pub struct Args {}
+
+/// Runs the verb.
+pub fn run(context: &Context, _: &Args) -> Result<Exit> {
+    let site = context.site()?;
+    let history = History::read(&site.store()?)?;
+    let ids = site.story_ids()?;
+    if ids.is_empty() {
+        context.out.text("no story has a policy here");
+    }
+    for id in ids {
+        let resolved = site.resolved(&id);
+        let title = site.story(&id).map(|s| s.title).unwrap_or_default();
+        let (ready, why) = match &resolved {
+            Ok(story) => (true, format!("bundle {}", story.bundle.manifest().version_text())),
+            Err(e) => (false, e.json()["message"].as_str().unwrap_or_default().to_owned()),
+        };
+        let last = history.last_of(id.as_str());
+        let last_text = last.map_or_else(
+            || "never run".to_owned(),
+            |run| run.ended().map_or_else(|| "in flight".to_owned(), |(outcome, ..)| format!("last run {outcome}")),
+        );
+        let ready_text = if ready { "ready" } else { "NOT READY" };
+        context.out.text(format!("{id:<6} {title}: {ready_text} ({why}); {last_text}", id = id.as_str()));
+        context.out.object(&serde_json::json!({
+            "type": "story", "story": id.as_str(), "title": title, "ready": ready, "why": why,
+            "last_run": last.and_then(|run| run.run()), "last_outcome": last.and_then(|run| run.ended()).map(|(outcome, ..)| outcome),
+        }));
+    }
+    Ok(Exit::Done)
+}
