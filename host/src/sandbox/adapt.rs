@@ -142,9 +142,9 @@ fn unship_interface(import: &str) -> Option<String> {
 
 fn kind(exports: &[(String, ComponentExternalKind)]) -> Option<Kind> {
     let function = |name| exports.iter().any(|(export, kind)| export == name && *kind == ComponentExternalKind::Func);
-    let command = exports.iter().any(|(export, kind)| {
-        export.starts_with("wasi:cli/run@") && *kind == ComponentExternalKind::Instance
-    });
+    let command = exports
+        .iter()
+        .any(|(export, kind)| export.starts_with("wasi:cli/run@") && *kind == ComponentExternalKind::Instance);
     match (function("steps") && function("run"), command) {
         (true, _) => Some(Kind::Step),
         (false, true) => Some(Kind::Command),
@@ -209,7 +209,9 @@ mod tests {
     /// Wherever a good module is cut, the rest is refused.
     #[test]
     fn every_truncation_is_refused() {
-        let whole = wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "_start") (drop (i32.const 1))))"#).unwrap();
+        let whole =
+            wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "_start") (drop (i32.const 1))))"#)
+                .unwrap();
         // A cut between sections leaves a valid module without the rest; that one has no `_start`.
         for length in 0..whole.len() {
             assert!(to_component(&whole[..length]).is_err(), "cut at {length}");

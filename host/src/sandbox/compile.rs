@@ -217,8 +217,7 @@ fn confine() -> std::io::Result<()> {
     let (memory, cpu, code) = (number()?, number()?, number()?);
     set_parent_process_death_signal(Some(Signal::KILL))?;
     set_no_new_privs(true)?;
-    for (resource, most) in
-        [(Resource::As, memory), (Resource::Cpu, cpu), (Resource::Fsize, code), (Resource::Core, 0)]
+    for (resource, most) in [(Resource::As, memory), (Resource::Cpu, cpu), (Resource::Fsize, code), (Resource::Core, 0)]
     {
         // At the soft limit of computing time the signal says why; the hard one a second later cannot be caught.
         let hard = if resource == Resource::Cpu { most + 1 } else { most };

@@ -1,5 +1,6 @@
 //! The one engine configuration, and the ticker that gives guests their time slices.
 
+use super::interrupt::Interrupt;
 use sha2::{Digest, Sha256};
 use std::{
     hash::{Hash, Hasher},
@@ -24,6 +25,7 @@ const BACKTRACE_FRAMES_MAX: usize = 20;
 pub struct Engine {
     inner: wasmtime::Engine,
     ticker: Arc<Ticker>,
+    interrupt: Interrupt,
 }
 
 /// The machine cannot run the engine's configuration.
@@ -39,7 +41,12 @@ impl Engine {
     pub fn new() -> Result<Engine, EngineError> {
         let inner = wasmtime::Engine::new(&config()).map_err(EngineError)?;
         let ticker = Arc::new(Ticker::default());
-        Ok(Engine { inner, ticker })
+        Ok(Engine { inner, ticker, interrupt: Interrupt::default() })
+    }
+
+    /// The way to end its steps from another thread.
+    pub fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     /// Digest of the engine's version, its settings and the processor's features: code compiled under another

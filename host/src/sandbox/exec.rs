@@ -1,8 +1,8 @@
 //! `unship exec`: any WASI module or component, as one step, without a site.
 
 use super::{
-    AdaptError, CompileError, CompileLimits, Compiler, Engine, EngineError, Entry, Kind, LinkError, LoadError, StepEnd,
-    Stdio, link, load, run_step, seal, to_component,
+    AdaptError, CompileError, CompileLimits, Compiler, Engine, EngineError, Entry, Kind, LinkError, LoadError, Stdio,
+    StepEnd, link, load, run_step, seal, to_component,
 };
 use crate::gate::{Gate, Stop};
 use std::{collections::BTreeSet, time::Duration};

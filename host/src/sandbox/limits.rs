@@ -1,6 +1,6 @@
 //! What one step may use up of the engine: memory, tables, instances, handles and computing time.
 
-use super::engine::TICK;
+use super::{engine::TICK, interrupt::Interrupt};
 use crate::gate::Stop;
 use std::time::{Duration, Instant};
 use unship_policy::meaning::Limits;
@@ -19,11 +19,12 @@ pub(super) struct Budget {
     table_elements_left: usize,
     ticks_left: u64,
     deadline: Instant,
+    interrupt: Interrupt,
     limits: Limits,
 }
 
 impl Budget {
-    pub(super) fn new(limits: &Limits) -> Budget {
+    pub(super) fn new(limits: &Limits, interrupt: &Interrupt) -> Budget {
         let ticks = limits.cpu.as_millis().div_ceil(TICK.as_millis());
         Budget {
             memory_bytes_left: limits.memory_bytes_max,
@@ -31,6 +32,7 @@ impl Budget {
             ticks_left: u64::try_from(ticks).unwrap_or(u64::MAX),
             // A wall limit beyond what the clock can hold is a century: as good as none.
             deadline: Instant::now().checked_add(limits.wall).unwrap_or_else(far_future),
+            interrupt: interrupt.clone(),
             limits: limits.clone(),
         }
     }
@@ -39,8 +41,13 @@ impl Budget {
         self.deadline
     }
 
-    /// A tick went by while the guest was computing. The guest yields, so that the wall limit can end it between two ticks.
+    pub(super) fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
+    }
+
+    /// A tick went by while the guest was computing. The guest yields, so that its time-outs are looked at.
     pub(super) fn tick(&mut self) -> Result<UpdateDeadline, Stop> {
+        self.interrupt.check()?;
         if Instant::now() >= self.deadline {
             return Err(self.wall_stop());
         }
@@ -116,7 +123,7 @@ mod tests {
 
     #[test]
     fn memory_is_summed_over_memories() {
-        let mut budget = Budget::new(&Limits { memory_bytes_max: 100, ..Limits::default() });
+        let mut budget = Budget::new(&Limits { memory_bytes_max: 100, ..Limits::default() }, &Interrupt::default());
         assert!(budget.memory_growing(0, 60, None).is_ok());
         assert!(budget.memory_growing(0, 40, None).is_ok());
         let stop = budget.memory_growing(60, 61, None).unwrap_err();
@@ -125,7 +132,7 @@ mod tests {
 
     #[test]
     fn computing_time_runs_out() {
-        let mut budget = Budget::new(&Limits { cpu: 2 * TICK, ..Limits::default() });
+        let mut budget = Budget::new(&Limits { cpu: 2 * TICK, ..Limits::default() }, &Interrupt::default());
         assert!(budget.tick().is_ok());
         assert!(budget.tick().is_ok());
         assert!(matches!(budget.tick(), Err(Stop::Limit { limit: "cpu", .. })));

@@ -28,6 +28,13 @@ pub struct Loaded {
     pub(super) entry: Pre,
 }
 
+impl Loaded {
+    /// The engine that it runs on.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}
+
 pub(super) enum Pre {
     Step(step_v1::StepPre<StepState>),
     Command(CommandPre<StepState>),

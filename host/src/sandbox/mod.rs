@@ -13,6 +13,7 @@ mod bindings;
 mod compile;
 mod engine;
 mod exec;
+mod interrupt;
 mod limits;
 mod link;
 mod preview1;
@@ -30,6 +31,7 @@ pub use adapt::{AdaptError, COMPONENT_BYTES_MAX, ComponentBytes, Kind, to_compon
 pub use compile::{COMPILE_ARGUMENT, CompileError, CompileLimits, Compiler, compile_child_main};
 pub use engine::{Engine, EngineError};
 pub use exec::{ExecEnd, ExecError, ExecRequest, exec, exec_limits};
+pub use interrupt::Interrupt;
 pub use link::{LinkError, Loaded, link};
 pub use run::{Entry, StepEnd, StepNamesError, run_step, step_names};
 pub use sealed::{Code, LoadError, load, seal};

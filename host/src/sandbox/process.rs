@@ -16,13 +16,11 @@ pub(super) const INTERFACE: &str = "unship:sandbox/process";
 /// The module name under which an adapted core module imports [`FUNCTIONS`].
 pub(super) const ADAPTER_NAME: &str = "unship_process";
 /// The preview1 functions that the adapter takes over.
-pub(super) const FUNCTIONS: [&str; 5] =
-    ["proc_exit", "args_get", "args_sizes_get", "environ_get", "environ_sizes_get"];
+pub(super) const FUNCTIONS: [&str; 5] = ["proc_exit", "args_get", "args_sizes_get", "environ_get", "environ_sizes_get"];
 
 /// The adapter as a core module with its component type.
-pub(super) static ADAPTER: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    build_adapter().expect("the adapter's text and WIT are constant, and tests build them")
-});
+pub(super) static ADAPTER: LazyLock<Vec<u8>> =
+    LazyLock::new(|| build_adapter().expect("the adapter's text and WIT are constant, and tests build them"));
 
 fn build_adapter() -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     const WIT: &str = include_str!("../../wit/process.wit");

@@ -3,6 +3,7 @@
 use super::{
     bindings::host::wasi::filesystem::types::DescriptorFlags,
     engine::Ticking,
+    interrupt::Watch,
     limits::Budget,
     link::{Loaded, Pre},
     process::Blocks,
@@ -132,7 +133,7 @@ impl Prepared {
         let state = StepState {
             table: table(&limits),
             wasi: wasi.build(),
-            budget: Budget::new(&limits),
+            budget: Budget::new(&limits, loaded.engine.interrupt()),
             blocks: Blocks::new(args, env),
             preopens: preopens(&shared),
             shared: Arc::clone(&shared),
@@ -145,19 +146,22 @@ impl Prepared {
     }
 
     /// Runs `call` within the wall limit; afterwards nothing of the guest is left.
-    fn run<T>(self, call: impl AsyncFnOnce(&mut Store<StepState>) -> wasmtime::Result<T>) -> (Gate, Result<T, StepEnd>) {
+    fn run<T>(
+        self,
+        call: impl AsyncFnOnce(&mut Store<StepState>) -> wasmtime::Result<T>,
+    ) -> (Gate, Result<T, StepEnd>) {
         let Prepared { mut store, shared, outputs, _ticking } = self;
-        let deadline = store.data().budget.deadline().into();
+        let watch = Watch::new(&store.data().budget);
         let (result, flushed) = RUNTIME.with(|runtime| {
             runtime.block_on(async {
-                let result = tokio::time::timeout_at(deadline, call(&mut store)).await;
-                // A reader that stopped reading has lost the rest of the output.
-                let flushed = tokio::time::timeout_at(deadline, outputs.finish()).await;
+                let result = watch.over(call(&mut store)).await;
+                // A reader that has stopped reading loses the rest of the output.
+                let flushed = watch.over(outputs.finish()).await;
                 (result, flushed.unwrap_or(Ok(())))
             })
         });
         let result = match result {
-            Err(_elapsed) => Err(StepEnd::Stopped(store.data().budget.wall_stop())),
+            Err(stop) => Err(StepEnd::Stopped(stop)),
             Ok(result) => result.map_err(|error| end_of(&error, &store.data().budget)),
         };
         drop(store);
@@ -247,7 +251,7 @@ fn trap_text(error: &wasmtime::Error) -> String {
     for frame in frames {
         text.push_str("\n  at ");
         match frame.func_name() {
-            Some(name) => text.push_str(name),
+            Some(name) => text.push_str(&format!("{:#}", rustc_demangle::demangle(name))),
             None => text.push_str(&format!("function {}", frame.func_index())),
         }
     }

@@ -57,7 +57,11 @@ impl StepState {
     }
 
     /// One call of the gate about one descriptor.
-    fn at<T, E>(&self, fd: &Resource<Descriptor>, call: impl FnOnce(&mut Gate, crate::gate::Node) -> Result<T, E>) -> Fs<T>
+    fn at<T, E>(
+        &self,
+        fd: &Resource<Descriptor>,
+        call: impl FnOnce(&mut Gate, crate::gate::Node) -> Result<T, E>,
+    ) -> Fs<T>
     where
         FsError: From<E>,
     {
@@ -248,7 +252,13 @@ impl types::HostDescriptor for StepState {
         self.at(&fd, |gate, node| gate.remove_directory_at(node, &path))
     }
 
-    fn rename_at(&mut self, fd: Resource<Descriptor>, path: String, new_fd: Resource<Descriptor>, new_path: String) -> Fs<()> {
+    fn rename_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        path: String,
+        new_fd: Resource<Descriptor>,
+        new_path: String,
+    ) -> Fs<()> {
         let new_base = self.node(&new_fd)?;
         self.at(&fd, |gate, node| gate.rename_at(node, &path, new_base.node, &new_path))
     }
@@ -275,7 +285,12 @@ impl types::HostDescriptor for StepState {
         Ok(metadata_hash(&self.at(&fd, |gate, node| gate.stat(node))?))
     }
 
-    fn metadata_hash_at(&mut self, fd: Resource<Descriptor>, flags: PathFlags, path: String) -> Fs<types::MetadataHashValue> {
+    fn metadata_hash_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        flags: PathFlags,
+        path: String,
+    ) -> Fs<types::MetadataHashValue> {
         Ok(metadata_hash(&self.at(&fd, |gate, node| gate.stat_at(node, &path, follow(flags)))?))
     }
 

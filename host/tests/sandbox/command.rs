@@ -68,8 +68,15 @@ fn print_block(sizes: &str, get: &str) -> Vec<u8> {
 }
 
 fn arguments_and_environment_arrive() {
-    let printed = exec(&print_block("args_sizes_get", "args_get"), &["one", "", "dr ei ä", "long argument, longer than a word"], b"");
-    assert_eq!(String::from_utf8_lossy(&printed.stdout), "program\0one\0\0dr ei ä\0long argument, longer than a word\0");
+    let printed = exec(
+        &print_block("args_sizes_get", "args_get"),
+        &["one", "", "dr ei ä", "long argument, longer than a word"],
+        b"",
+    );
+    assert_eq!(
+        String::from_utf8_lossy(&printed.stdout),
+        "program\0one\0\0dr ei ä\0long argument, longer than a word\0"
+    );
     let printed = exec(&print_block("environ_sizes_get", "environ_get"), &[], b"");
     assert_eq!(printed.stdout, b"KEY=a value\0");
 }

@@ -1,9 +1,12 @@
 //! Every limit ends the guest that runs into it, says which it was, and leaves the host as it was.
 
-use crate::{guests, run, trial};
+use crate::{guests, loaded, run, trial};
 use libtest_mimic::Trial;
 use std::time::{Duration, Instant};
-use unship_host::{gate::Stop, sandbox::StepEnd};
+use unship_host::{
+    gate::{Gate, Stop},
+    sandbox::{Entry, Stdio, StepEnd, run_step},
+};
 use unship_policy::meaning::Limits;
 
 pub fn trials() -> Vec<Trial> {
@@ -14,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
         trial("limits::sleep_ends_by_wall", sleep_ends_by_wall),
         trial("limits::many_short_sleeps_end_by_wall", many_short_sleeps_end_by_wall),
         trial("limits::a_poll_that_never_ends_ends_by_wall", a_poll_that_never_ends_ends_by_wall),
+        trial("limits::a_person_can_end_it", a_person_can_end_it),
         trial("limits::one_memory", one_memory),
         trial("limits::many_memories", many_memories),
         trial("limits::initial_memory", initial_memory),
@@ -114,6 +118,24 @@ fn a_poll_that_never_ends_ends_by_wall() {
     stopped_by("wall", &wat::parse_str(text).unwrap());
 }
 
+fn a_person_can_end_it() {
+    let limits = Limits { cpu: Duration::from_secs(60), wall: Duration::from_secs(60), ..Limits::default() };
+    let start = Instant::now();
+    for body in [&sleep(1 << 60), "(loop (br 0))"] {
+        let loaded = loaded(&guests::command(&[POLL], "", body), &[]);
+        let interrupt = loaded.engine().interrupt().clone();
+        let person = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            interrupt.set();
+        });
+        let entry = Entry::Command { args: &[], env: &[] };
+        let (_, end) = run_step(&loaded, entry, Gate::closed(limits.clone()), Stdio::Captured);
+        assert_eq!(end, StepEnd::Stopped(Stop::Interrupted));
+        person.join().unwrap();
+    }
+    assert!(start.elapsed() < Duration::from_secs(30));
+}
+
 fn one_memory() {
     stopped_by("memory", &guests::command(&[], "", "(loop (drop (memory.grow (i32.const 1))) (br 0))"));
     stopped_by("memory", &guests::command(&[], "", "(drop (memory.grow (i32.const 60000)))"));
@@ -130,11 +152,14 @@ fn initial_memory() {
 }
 
 fn tables() {
-    stopped_by("table-elements", &guests::command(
-        &[],
-        "(table $t 1 funcref)",
-        "(loop (drop (table.grow $t (ref.null func) (i32.const 100))) (br 0))",
-    ));
+    stopped_by(
+        "table-elements",
+        &guests::command(
+            &[],
+            "(table $t 1 funcref)",
+            "(loop (drop (table.grow $t (ref.null func) (i32.const 100))) (br 0))",
+        ),
+    );
     stopped_by("table-elements", &guests::command(&[], "(table 100000000 funcref)", ""));
 }
 
@@ -161,7 +186,8 @@ fn output() {
 }
 
 fn traps_name_their_function() {
-    let StepEnd::Trapped(text) = run(&guests::command(&[], "(func $inner unreachable)", "(call $inner)"), &tight()) else {
+    let StepEnd::Trapped(text) = run(&guests::command(&[], "(func $inner unreachable)", "(call $inner)"), &tight())
+    else {
         panic!("did not trap")
     };
     assert!(text.contains("unreachable") && text.contains("inner") && text.contains("main"), "{text}");

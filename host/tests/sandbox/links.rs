@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use unship_host::{
     gate::Gate,
     sandbox::{
-        CompileLimits, Engine, Entry, LinkError, StepEnd, Stdio, link, load, run_step, seal, step_names, to_component,
+        CompileLimits, Engine, Entry, LinkError, Stdio, StepEnd, link, load, run_step, seal, step_names, to_component,
     },
 };
 use unship_policy::meaning::Limits;
@@ -64,7 +64,9 @@ fn progress_needs_no_request() {
 }
 
 fn what_no_step_can_have_is_refused() {
-    for import in ["wasi:http/outgoing-handler@0.2.0", "unship:sandbox/secret", "unship:step/nothing@1.0.0", "other:thing/x"] {
+    for import in
+        ["wasi:http/outgoing-handler@0.2.0", "unship:sandbox/secret", "unship:step/nothing@1.0.0", "other:thing/x"]
+    {
         let wasm = guests::component(
             &format!(r#"(import "{import}" (instance $x (export "f" (func))))"#),
             r#"(canon lower (func $x "f"))"#,

@@ -14,7 +14,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 use unship_host::{
     gate::Gate,
     sandbox::{
-        COMPILE_ARGUMENT, CompileLimits, Compiler, Engine, Entry, ExecEnd, ExecRequest, Kind, Loaded, StepEnd, Stdio,
+        COMPILE_ARGUMENT, CompileLimits, Compiler, Engine, Entry, ExecEnd, ExecRequest, Kind, Loaded, Stdio, StepEnd,
         compile_child_main, exec, exec_limits, link, load, run_step, seal, to_component,
     },
 };
