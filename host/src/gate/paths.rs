@@ -171,6 +171,28 @@ impl Gate {
         })
     }
 
+    /// Which object lies at a path. Whoever may list a directory may know it of its entries: a listing tells no less.
+    ///
+    /// # Errors
+    /// `EACCES` where the step may neither see the path nor list its directory.
+    pub fn identity_at(&mut self, base: Node, path: &str, follow: bool) -> Fs<(u64, u64)> {
+        let handle = self.dir(base)?;
+        let found = match self.world.tree.find(handle, path, false) {
+            Ok(found) => found,
+            // The denial is written down on the ordinary way.
+            Err(_) => return self.stat_at(base, path, follow).map(|stat| stat.identity),
+        };
+        let parent = found.place.path.parent().map(|p| Place { folder: found.place.folder.clone(), path: p.to_owned() });
+        let listed = parent.is_some_and(|parent| self.grant.holds(FileRight::List, &parent));
+        let link = found.object.is_some_and(|o| o.kind == Kind::Symlink);
+        let identity = found.object.map(|o| o.identity).filter(|_| listed && !(follow && link));
+        self.forget(&found);
+        match identity {
+            Some(identity) => Ok(identity),
+            None => self.stat_at(base, path, follow).map(|stat| stat.identity),
+        }
+    }
+
     /// Changes times. Needs `files.write`.
     ///
     /// # Errors

@@ -71,6 +71,11 @@ pub fn holders(path: &Path, deadline: Deadline) -> Result<Holders, HoldersError>
             Held::Unknown => found.uninspected.push(pid),
         }
     }
+    if (found.hidden || !found.uninspected.is_empty()) && found.processes.is_empty() && target.is_free(deadline)? {
+        // Nobody at all has it open, so those that cannot be looked into have not either.
+        found.uninspected.clear();
+        found.hidden = false;
+    }
     Ok(found)
 }
 
@@ -109,6 +114,29 @@ impl Target {
             }
         }
         Ok(target)
+    }
+
+    /// Whether the kernel itself says that nobody has any file of the target open: it gives a write lease only then.
+    /// `false` where it cannot say: other file systems than the usual ones, files of others, too many files.
+    fn is_free(&self, deadline: Deadline) -> Result<bool, HoldersError> {
+        if self.inodes.len() >= INODES_MAX {
+            return Ok(false);
+        }
+        let mut paths = vec![self.path.clone()];
+        while let Some(path) = paths.pop() {
+            deadline.check("asking the kernel who has a file open")?;
+            let Ok(metadata) = fs::symlink_metadata(&path) else { return Ok(false) };
+            if metadata.is_dir() {
+                let Ok(entries) = fs::read_dir(&path) else { return Ok(false) };
+                for entry in entries {
+                    let Ok(entry) = entry else { return Ok(false) };
+                    paths.push(entry.path());
+                }
+            } else if metadata.is_file() && !can_be_leased(&path) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn is_held_by(&self, pid: u32, deadline: Deadline) -> Result<Held, HoldersError> {
@@ -162,6 +190,20 @@ impl Target {
     }
 }
 
+/// Takes a write lease on the file and gives it back at once. `O_NONBLOCK`: somebody else's lease must not hold us up.
+fn can_be_leased(path: &Path) -> bool {
+    use std::os::{fd::AsRawFd as _, unix::fs::OpenOptionsExt as _};
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    let Ok(file) = fs::OpenOptions::new().read(true).custom_flags(flags).open(path) else { return false };
+    // SAFETY: `fcntl` with these commands takes an integer and touches no memory of ours; the descriptor is open.
+    let leased = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) == 0 };
+    if leased {
+        // SAFETY: as above. Closing would give it back too; this does so a moment earlier.
+        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
+    }
+    leased
+}
+
 /// Device and inode, without waking a remote file system.
 fn identity(path: &Path, follow: AtFlags) -> Result<(u64, u64), Errno> {
     let flags = follow | AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
@@ -178,4 +220,22 @@ pub(super) fn tests_target(path: &Path, pid: u32) -> bool {
     let target = Target::new(path, Deadline::after(std::time::Duration::from_secs(60))).expect("is there");
     let maps = fs::read(format!("/proc/{pid}/maps")).expect("is readable");
     maps.split(|b| *b == b'\n').any(|line| target.is_mapped(line))
+}
+
+#[cfg(test)]
+mod lease_tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_knows_of_an_open_file() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let path = temp.path().join("db");
+        fs::write(&path, "data").expect("written");
+        let far = Deadline::after(std::time::Duration::from_secs(60));
+        assert!(Target::new(temp.path(), far).expect("target").is_free(far).expect("asked"));
+        let open = fs::File::open(&path).expect("opened");
+        assert!(!Target::new(temp.path(), far).expect("target").is_free(far).expect("asked"));
+        drop(open);
+        assert!(Target::new(&path, far).expect("target").is_free(far).expect("asked"));
+    }
 }

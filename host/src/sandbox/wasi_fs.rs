@@ -282,7 +282,7 @@ impl types::HostDescriptor for StepState {
     }
 
     fn metadata_hash(&mut self, fd: Resource<Descriptor>) -> Fs<types::MetadataHashValue> {
-        Ok(metadata_hash(&self.at(&fd, |gate, node| gate.stat(node))?))
+        Ok(metadata_hash(self.at(&fd, |gate, node| gate.stat(node))?.identity))
     }
 
     fn metadata_hash_at(
@@ -291,7 +291,7 @@ impl types::HostDescriptor for StepState {
         flags: PathFlags,
         path: String,
     ) -> Fs<types::MetadataHashValue> {
-        Ok(metadata_hash(&self.at(&fd, |gate, node| gate.stat_at(node, &path, follow(flags)))?))
+        Ok(metadata_hash(self.at(&fd, |gate, node| gate.identity_at(node, &path, follow(flags)))?))
     }
 
     fn drop(&mut self, fd: Resource<Descriptor>) -> wasmtime::Result<()> {
@@ -355,8 +355,7 @@ fn new_time(time: NewTimestamp) -> Fs<NewTime> {
 }
 
 /// The gate's identity itself: stable within the step, which is all that WASI asks for.
-fn metadata_hash(stat: &Stat) -> types::MetadataHashValue {
-    let (upper, lower) = stat.identity;
+fn metadata_hash((upper, lower): (u64, u64)) -> types::MetadataHashValue {
     types::MetadataHashValue { upper, lower }
 }
 

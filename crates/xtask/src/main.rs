@@ -1,0 +1,61 @@
+//! `cargo xtask …`: everything that the project does to itself. The guests' toolchain and the guests, the practice site,
+//! the demo, tests, lints, measurements. Each verb sets up what it needs.
+
+mod guests;
+mod practice;
+mod site;
+mod toolchain;
+
+use anyhow::Result;
+use clap::Parser;
+use std::path::{Path, PathBuf};
+use toolchain::{Toolchain, Way};
+
+/// What the project does to itself.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    /// How to get the guests' toolchain
+    #[arg(long, global = true, value_enum, default_value = "auto", env = "UNSHIP_GUEST_TOOLCHAIN")]
+    toolchain: Way,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// Builds the guests and prints their paths and sizes
+    Guests,
+    /// Lays out the practice site in a new folder, with its service running
+    Site {
+        /// The folder
+        dir: PathBuf,
+    },
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    match cli.verb {
+        Verb::Guests => {
+            let folder = guests::build(&Toolchain::find(cli.toolchain)?)?;
+            for (path, size) in guests::list(&folder)? {
+                println!("{size:>9} {}", path.display());
+            }
+            Ok(())
+        }
+        Verb::Site { dir } => {
+            let parts = site::parts(guests::build(&Toolchain::find(cli.toolchain)?)?)?;
+            site::lay_out(&dir, &parts)?;
+            println!("{} is a practice site; its service runs until you stop it:", dir.display());
+            println!("  {} --site {} plan 1.3", parts.unship.display(), dir.display());
+            Ok(())
+        }
+    }
+}
+
+/// The repository.
+pub(crate) fn repo() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
