@@ -1,0 +1,268 @@
+//! `SITE/.unship/`: what is in it, who may touch it, which version it has.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::OFlags;
+
+use crate::code::CodeCache;
+use crate::dir::Dir;
+use crate::error::{IoError, Naming};
+use crate::images::{ImageError, RunImages, SpaceLimit};
+use crate::journal::{Journal, JournalError, JournalOptions, Record, SiteId};
+use crate::lock::{LockError, RunLock};
+use crate::scratch::PlanScratch;
+
+/// The store's directory inside a site.
+const STORE: &str = ".unship";
+const FORMAT_FILE: &str = "format";
+const IGNORE_FILE: &str = ".gitignore";
+const JOURNAL_FILE: &str = "journal";
+const KEY_FILE: &str = "key";
+const CODE: &str = "code";
+const IMAGES: &str = "images";
+const PLAN: &str = "plan";
+const TRASH: &str = "trash";
+
+/// The layout version that this program writes, and the newest that it reads.
+const VERSION: u64 = 1;
+
+/// Why a site's store cannot be used. Texts read after "failed to".
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// The operating system refused.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// There is none.
+    #[error("find {path}: this site has no store yet; make one with `unship init`", path = path.display())]
+    Missing {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// It is there but not all of it.
+    #[error("use {path}: {file} is missing or not as unship wrote it; restore it from a backup", path = path.display())]
+    Incomplete {
+        /// The store's directory.
+        path: PathBuf,
+        /// What is missing.
+        file: &'static str,
+    },
+    /// Somebody else could have put it there or written into it.
+    #[error("trust {path}: {why}", path = path.display())]
+    Unsafe {
+        /// What is not safe.
+        path: PathBuf,
+        /// Why, and what helps.
+        why: &'static str,
+    },
+    /// Written by a newer unship.
+    #[error(
+        "use {path}: it has layout version {found}, and this unship knows versions up to {VERSION}; use a newer unship",
+        path = path.display()
+    )]
+    Newer {
+        /// The store's directory.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+    },
+    /// Another process is at work while the store is made.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The journal of a store that was made only in part is no good.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// The opened store of one site.
+#[derive(Debug)]
+pub struct SiteStore {
+    dir: Dir,
+    id: SiteId,
+    key: [u8; 32],
+}
+
+impl SiteStore {
+    /// Makes the store, or completes one whose making was interrupted, and opens it. One that is there stays as it is.
+    pub fn create(site: &Path) -> Result<Self, SiteError> {
+        let site_dir = Dir::open(site)?;
+        refuse_symlink(site)?;
+        let dir = site_dir.make_dir(STORE)?;
+        check_private(&dir)?;
+        if dir.open_if_there(FORMAT_FILE)?.is_some() {
+            return Self::open_in(dir);
+        }
+        let _lock = RunLock::try_take(&dir)?;
+        dir.write_atomic(IGNORE_FILE, &[b"*\n"])?;
+        for name in [CODE, IMAGES, PLAN, TRASH] {
+            dir.make_dir(name)?;
+        }
+        if dir.open_if_there(KEY_FILE)?.is_none() {
+            dir.write_atomic(KEY_FILE, &[&random::<32>(&dir)?])?;
+        }
+        let id = match dir.open_if_there(JOURNAL_FILE)? {
+            Some(_) => crate::journal::verify(&dir.path().join(JOURNAL_FILE))?.site,
+            None => {
+                let id = SiteId::new(random(&dir)?);
+                Journal::create_in(&dir, JOURNAL_FILE, id, JournalOptions::default())?;
+                id
+            }
+        };
+        // Last: a store is one once it says so.
+        dir.write_atomic(FORMAT_FILE, &[format!("unship-store {VERSION} {id}\n").as_bytes()])?;
+        site_dir.flush()?;
+        Self::open_in(dir)
+    }
+
+    /// Opens the store of `site`, the folder that holds `.unship/`.
+    pub fn open(site: &Path) -> Result<Self, SiteError> {
+        let site_dir = Dir::open(site)?;
+        refuse_symlink(site)?;
+        match site_dir.open_dir(STORE) {
+            Ok(dir) => {
+                check_private(&dir)?;
+                Self::open_in(dir)
+            }
+            Err(e) if e.io().kind() == io::ErrorKind::NotFound => Err(SiteError::Missing { path: site.join(STORE) }),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn open_in(dir: Dir) -> Result<Self, SiteError> {
+        let Some(format) = dir.read_small(FORMAT_FILE, 256)? else {
+            return Err(SiteError::Missing { path: dir.path().to_owned() });
+        };
+        let incomplete = |file| SiteError::Incomplete { path: dir.path().to_owned(), file };
+        let id = match parse_format(&format).ok_or_else(|| incomplete(FORMAT_FILE))? {
+            Format::Known(id) => id,
+            Format::Newer(found) => {
+                return Err(SiteError::Newer { path: dir.path().to_owned(), found });
+            }
+        };
+        let key = read_key(&dir)?.ok_or_else(|| incomplete(KEY_FILE))?;
+        Ok(Self { dir, id, key })
+    }
+
+    /// The site's identity, which its journal carries too.
+    pub fn id(&self) -> SiteId {
+        self.id
+    }
+
+    /// `SITE/.unship`.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where the journal is, for [`verify`](crate::verify) and [`read`](crate::read).
+    pub fn journal_path(&self) -> PathBuf {
+        self.dir.path().join(JOURNAL_FILE)
+    }
+
+    /// Takes the lock of this site's runs without waiting.
+    ///
+    /// # Errors
+    /// [`LockError::Locked`] with the holder's pid.
+    pub fn try_lock(&self) -> Result<RunLock, LockError> {
+        RunLock::try_take(&self.dir)
+    }
+
+    /// Opens the journal for appending, see [`Journal::open_replaying`].
+    ///
+    /// # Errors
+    /// Also where the journal is missing: it is never made anew for a store that once had one.
+    pub fn journal(&self, visit: &mut dyn FnMut(Record<'_>)) -> Result<Journal, JournalError> {
+        let file = self.dir.open_file(JOURNAL_FILE, OFlags::RDWR)?;
+        Journal::open_file(file, &self.journal_path(), self.id, JournalOptions::default(), visit)
+    }
+
+    /// The before-images of one run; its directories are made when first needed.
+    pub fn run_images(&self, run: &str, limit: Arc<SpaceLimit>) -> Result<RunImages, ImageError> {
+        RunImages::open(self.dir.open_dir(TRASH)?, self.dir.open_dir(IMAGES)?, run, limit)
+    }
+
+    /// The cache of precompiled code.
+    pub fn code(&self) -> Result<CodeCache, IoError> {
+        Ok(CodeCache::new(self.dir.open_dir(CODE)?, self.key))
+    }
+
+    /// Scratch space for one plan; removes what dead plans left.
+    pub fn plan_scratch(&self) -> Result<PlanScratch, IoError> {
+        PlanScratch::make(&self.dir.open_dir(PLAN)?)
+    }
+}
+
+enum Format {
+    Known(SiteId),
+    Newer(u64),
+}
+
+fn parse_format(text: &[u8]) -> Option<Format> {
+    let text = std::str::from_utf8(text).ok()?.strip_prefix("unship-store ")?;
+    let (version, rest) = text.split_once(|c: char| !c.is_ascii_digit())?;
+    let version: u64 = version.parse().ok()?;
+    if version > VERSION {
+        return Some(Format::Newer(version));
+    }
+    SiteId::parse(rest.strip_suffix('\n')?.as_bytes()).map(Format::Known)
+}
+
+fn random<const N: usize>(dir: &Dir) -> Result<[u8; N], IoError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(io::Error::from).naming("draw random bytes for", dir.path())?;
+    Ok(bytes)
+}
+
+/// A clear word for the commonest trick; opening without following symlinks is what keeps it out.
+fn refuse_symlink(site: &Path) -> Result<(), SiteError> {
+    let path = site.join(STORE);
+    match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_symlink() => {
+            Err(SiteError::Unsafe { path, why: "it is a symbolic link; the store must be a directory inside its site" })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_private(dir: &Dir) -> Result<(), SiteError> {
+    let stat = rustix::fs::fstat(dir).naming("look at", dir.path())?;
+    check_owner(stat.st_uid, stat.st_mode, 0o022, dir.path())
+}
+
+fn read_key(dir: &Dir) -> Result<Option<[u8; 32]>, SiteError> {
+    let path = dir.path().join(KEY_FILE);
+    let Some(file) = dir.open_if_there(KEY_FILE)? else {
+        return Ok(None);
+    };
+    let metadata = file.metadata().naming("look at", &path)?;
+    check_owner(metadata.uid(), metadata.mode(), 0o077, &path)?;
+    let content = dir.read_small(KEY_FILE, 33)?.unwrap_or_default();
+    Ok(content.try_into().ok())
+}
+
+fn check_owner(uid: u32, mode: u32, forbidden: u32, path: &Path) -> Result<(), SiteError> {
+    let why = if uid != rustix::process::geteuid().as_raw() {
+        "it belongs to another user; run unship as that user, or give it to this one"
+    } else if mode & forbidden != 0 {
+        "other users have rights to it; take them away with `chmod go=`"
+    } else {
+        return Ok(());
+    };
+    Err(SiteError::Unsafe { path: path.to_owned(), why })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn format_lines() {
+        let id = crate::hex::text(&[7; 16]);
+        assert!(matches!(parse_format(format!("unship-store 1 {id}\n").as_bytes()), Some(Format::Known(_))));
+        assert!(matches!(parse_format(b"unship-store 2 whatever comes\n"), Some(Format::Newer(2))));
+        for bad in ["", "unship-store 1", "unship-store x\n", "unship-store 1 77\n", "other 1 x\n"] {
+            assert!(parse_format(bad.as_bytes()).is_none(), "{bad:?}");
+        }
+    }
+}
