@@ -28,7 +28,8 @@ pub fn build(toolchain: &Toolchain) -> Result<PathBuf> {
 pub fn build_in(toolchain: &Toolchain, workspace: &Path, target: &Path) -> Result<()> {
     // With the machine's paths taken out, the same source gives the same bytes everywhere.
     let home = cargo_home();
-    let flags = format!("--remap-path-prefix={}=/unship --remap-path-prefix={}=/registry", repo().display(), home.display());
+    let flags =
+        format!("--remap-path-prefix={}=/unship --remap-path-prefix={}=/registry", repo().display(), home.display());
     let status = clean("cargo")
         .args(["build", "--quiet", "--locked", "--release", "--target", TARGET])
         .current_dir(workspace)

@@ -4,6 +4,7 @@
 mod guests;
 mod practice;
 mod site;
+mod tests;
 mod toolchain;
 
 use anyhow::Result;
@@ -30,7 +31,40 @@ enum Verb {
     Site {
         /// The folder
         dir: PathBuf,
+        #[command(flatten)]
+        built: Built,
     },
+    /// Runs all tests: the guests are built from source first
+    Test {
+        /// Passed on to `cargo test`, such as `-p unship-policy` or `-- --nocapture`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+/// Parts that are built already: for tests, which must not build again.
+#[derive(clap::Args)]
+struct Built {
+    /// The folder of the built guests
+    #[arg(long, requires_all = ["unship", "service"])]
+    guests: Option<PathBuf>,
+    /// The built `unship`
+    #[arg(long)]
+    unship: Option<PathBuf>,
+    /// The built `practice-analytics`
+    #[arg(long)]
+    service: Option<PathBuf>,
+}
+
+impl Built {
+    fn parts(self, toolchain: Way) -> Result<site::Parts> {
+        match self {
+            Built { guests: Some(guests), unship: Some(unship), service: Some(service) } => {
+                Ok(site::Parts { unship, service, guests })
+            }
+            _ => site::parts(guests::build(&Toolchain::find(toolchain)?)?),
+        }
+    }
 }
 
 fn main() -> Result<()> {
@@ -43,8 +77,9 @@ fn main() -> Result<()> {
             }
             Ok(())
         }
-        Verb::Site { dir } => {
-            let parts = site::parts(guests::build(&Toolchain::find(cli.toolchain)?)?)?;
+        Verb::Test { args } => tests::run(cli.toolchain, &args),
+        Verb::Site { dir, built } => {
+            let parts = built.parts(cli.toolchain)?;
             site::lay_out(&dir, &parts)?;
             println!("{} is a practice site; its service runs until you stop it:", dir.display());
             println!("  {} --site {} plan 1.3", parts.unship.display(), dir.display());
@@ -58,4 +93,3 @@ pub(crate) fn repo() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here).to_owned()
 }
-

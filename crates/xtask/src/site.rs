@@ -53,7 +53,8 @@ pub fn lay_out(dir: &Path, parts: &Parts) -> Result<()> {
         let manifest = repo().join("steps-wasm").join(source).join("unship.toml");
         bundle(parts, &parts.guests.join(built), &manifest, &dir.join("bundles").join(name), &key)?;
     }
-    run(Command::new(dir.join(practice::SERVICE)).arg("start").current_dir(dir)).context("the site's service does not start")?;
+    run(Command::new(dir.join(practice::SERVICE)).arg("start").current_dir(dir))
+        .context("the site's service does not start")?;
     // Planning once makes the native code, so that no rollback ever has to.
     for story in ["1.3"] {
         run(Command::new(&parts.unship).args(["plan", story, "--site"]).arg(dir))?;
@@ -90,7 +91,11 @@ pub fn run(command: &mut Command) -> Result<String> {
     let Output { status, stdout, stderr } =
         command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
     if !status.success() {
-        bail!("{command:?} ended with {status}:\n{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+        bail!(
+            "{command:?} ended with {status}:\n{}{}",
+            String::from_utf8_lossy(&stdout),
+            String::from_utf8_lossy(&stderr)
+        );
     }
     Ok(String::from_utf8_lossy(&stdout).into_owned())
 }

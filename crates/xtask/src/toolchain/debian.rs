@@ -194,7 +194,8 @@ fn build_std(root: &Path, work: &Path) -> Result<()> {
     }
     for object in ["crt1-command.o", "crt1-reactor.o", "libc.a"] {
         let from = root.join("usr/lib/wasm32-wasi").join(object);
-        fs::copy(&from, libdir.join("self-contained").join(object)).with_context(|| format!("wasi-libc has no {object}"))?;
+        fs::copy(&from, libdir.join("self-contained").join(object))
+            .with_context(|| format!("wasi-libc has no {object}"))?;
     }
     Ok(())
 }

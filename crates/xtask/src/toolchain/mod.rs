@@ -154,8 +154,17 @@ pub fn clean(program: impl AsRef<std::ffi::OsStr>) -> Command {
         let text = name.to_string_lossy();
         let leaks = ["CARGO_PKG_", "CARGO_BIN_", "CARGO_CFG_", "CARGO_FEATURE_", "CARGO_PROFILE_", "CARGO_TARGET_"];
         let exact = [
-            "CARGO", "RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS",
-            "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_BUILD_TARGET", "RUSTC_BOOTSTRAP", "LD_LIBRARY_PATH",
+            "CARGO",
+            "RUSTC",
+            "RUSTC_WRAPPER",
+            "RUSTC_WORKSPACE_WRAPPER",
+            "RUSTFLAGS",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "CARGO_MANIFEST_DIR",
+            "CARGO_MANIFEST_PATH",
+            "CARGO_BUILD_TARGET",
+            "RUSTC_BOOTSTRAP",
+            "LD_LIBRARY_PATH",
         ];
         if exact.contains(&text.as_ref()) || leaks.iter().any(|l| text.starts_with(l)) {
             command.env_remove(&name);

@@ -1,0 +1,4 @@
+//! Acceptance: the built binary against real trees, processes and signals. `cargo xtask test` runs it.
+
+mod main_job;
+mod support;

@@ -1,0 +1,270 @@
+//! What acceptance tests stand on: a site in a folder of its own, bundles made on the spot, the built binary.
+//!
+//! Nothing outside the test's own folder is used: the environment is emptied, and the cache lies in the folder too.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+use tempfile::TempDir;
+
+/// The built binary.
+pub const UNSHIP: &str = env!("CARGO_BIN_EXE_unship");
+
+/// The folder of the built guests; `cargo xtask test` sets it.
+pub fn guests() -> PathBuf {
+    PathBuf::from(
+        std::env::var_os("UNSHIP_GUESTS").expect("run the tests by `cargo xtask test`, which builds the guests"),
+    )
+}
+
+/// A built guest by its file name.
+pub fn guest(name: &str) -> PathBuf {
+    let path = guests().join(name);
+    assert!(path.is_file(), "{} is not built", path.display());
+    path
+}
+
+/// What a command printed and how it ended.
+#[must_use]
+#[derive(Debug)]
+pub struct Ran {
+    /// Exit status; `None`: a signal.
+    pub status: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Runs `command` with no input.
+    pub fn of(command: &mut Command) -> Ran {
+        let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().expect("the command starts");
+        Ran {
+            status: status.code(),
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+        }
+    }
+
+    /// Demands an exit status; shows everything otherwise.
+    #[track_caller]
+    pub fn exits(self, status: i32) -> Ran {
+        assert_eq!(self.status, Some(status), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Demands a text in standard error.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Ran {
+        assert!(
+            self.stderr.contains(text),
+            "standard error lacks {text:?}:\n{}\nstdout:\n{}",
+            self.stderr,
+            self.stdout
+        );
+        self
+    }
+
+    /// Demands a text in standard output.
+    #[track_caller]
+    pub fn prints(self, text: &str) -> Ran {
+        assert!(
+            self.stdout.contains(text),
+            "standard output lacks {text:?}:\n{}\nstderr:\n{}",
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    /// The JSON lines of standard output.
+    pub fn json(&self) -> Vec<serde_json::Value> {
+        self.stdout.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
+    }
+
+    /// The last JSON line.
+    pub fn summary(&self) -> serde_json::Value {
+        self.json().pop().expect("there is a last line")
+    }
+}
+
+/// A site of a test.
+pub struct Site {
+    folder: TempDir,
+}
+
+impl Site {
+    /// A site with a key (role `release`) and no story. `definitions` is added to its `site.toml`.
+    pub fn new(definitions: &str) -> Site {
+        let site = Site { folder: tempfile::tempdir().expect("a temporary folder") };
+        fs::create_dir(site.path()).expect("the site");
+        fs::create_dir_all(site.at("policies")).expect("policies");
+        fs::create_dir_all(site.at("bundles")).expect("bundles");
+        let public = site.unship(["keygen", site.key().to_str().expect("UTF-8")]).exits(0).stdout;
+        let header = "[site]\nname = \"test\"\nbundles = \"bundles\"\n";
+        site.write("policies/site.toml", &format!("{header}{definitions}"));
+        let trust = format!("version = 1\n[keys.tester]\npublic = \"{}\"\nroles = [\"release\"]\n", public.trim());
+        site.write("policies/trust.toml", &trust);
+        let _ = site.unship(["init"]).exits(0);
+        site
+    }
+
+    /// The practice site, whole, with its service running. Dropping it ends the service.
+    pub fn practice() -> Practice {
+        let site = Site { folder: tempfile::tempdir().expect("a temporary folder") };
+        let xtask = std::env::var_os("UNSHIP_XTASK").expect("run the tests by `cargo xtask test`");
+        let service = std::env::var_os("UNSHIP_PRACTICE").expect("run the tests by `cargo xtask test`");
+        let mut command = Command::new(xtask);
+        command
+            .args(["site", "--unship", UNSHIP, "--service"])
+            .arg(service)
+            .arg("--guests")
+            .arg(guests())
+            .arg(site.path());
+        let _ = Ran::of(command.env("XDG_CACHE_HOME", site.folder.path().join("cache"))).exits(0);
+        Practice(site)
+    }
+
+    /// The site's folder.
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("site")
+    }
+
+    /// A path in the site.
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.path().join(path)
+    }
+
+    /// A folder of the test's, outside the site.
+    pub fn outside(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The secret key that signs.
+    pub fn key(&self) -> PathBuf {
+        self.folder.path().join("key")
+    }
+
+    /// Writes a file of the site, making its folders.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.at(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+        fs::write(path, text).expect("written");
+    }
+
+    /// Reads a file of the site.
+    pub fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.at(path)).expect("readable")
+    }
+
+    /// The binary, with this site and an environment of the test's own.
+    pub fn command<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(&self, args: I) -> Command {
+        let mut command = Command::new(UNSHIP);
+        command
+            .args(args)
+            .arg("--site")
+            .arg(self.path())
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("XDG_CACHE_HOME", self.folder.path().join("cache"));
+        command
+    }
+
+    /// Runs the binary with this site.
+    pub fn unship<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(&self, args: I) -> Ran {
+        Ran::of(&mut self.command(args))
+    }
+
+    /// Packs and signs `component` with `manifest` as the bundle `story-ID.wasm`, and writes the story's policy: `grants`
+    /// are its `[grants.…]` tables and definitions.
+    pub fn story(&self, id: &str, component: &Path, manifest: &str, grants: &str) {
+        let policy = format!(
+            "[story]\nid = \"{id}\"\ntitle = \"a test\"\nbundle = \"story-{id}.wasm\"\nsigned-by = [\"release\"]\n{grants}"
+        );
+        self.write(&format!("policies/{id}.toml"), &policy);
+        let manifest_path = self.folder.path().join(format!("{id}.manifest.toml"));
+        fs::write(&manifest_path, manifest).expect("written");
+        let bundle = self.at(&format!("bundles/story-{id}.wasm"));
+        let pack = [Path::new("pack"), component, Path::new("--manifest"), &manifest_path, Path::new("-o"), &bundle];
+        let _ = self.unship(pack).exits(0);
+        let _ = self.unship([Path::new("sign"), &bundle, Path::new("--key"), &self.key()]).exits(0);
+    }
+
+    /// A story of one step that runs `fsprobe` with `operations` (see its source), holding `grants` (the lines of the step's
+    /// table, such as `files.read = ["a"]`), all of which it requests.
+    pub fn probe(&self, id: &str, operations: &[&str], grants: &str) {
+        let argv: Vec<String> = operations.iter().map(|o| format!("{o:?}")).collect();
+        let manifest = format!(
+            "story = \"{id}\"\nversion = \"1.0.0\"\ntitle = \"probe\"\nargv = [{}]\n[[step]]\nname = \"probe\"\ntitle = \"probe\"\n{grants}\n",
+            argv.join(", ")
+        );
+        self.story(id, &guest("fsprobe.wasm"), &manifest, &format!("[grants.probe]\n{grants}\n"));
+    }
+}
+
+/// A practice site whose service ends with the test.
+pub struct Practice(pub Site);
+
+impl std::ops::Deref for Practice {
+    type Target = Site;
+    fn deref(&self) -> &Site {
+        &self.0
+    }
+}
+
+impl Drop for Practice {
+    fn drop(&mut self) {
+        let Ok(pid) = fs::read_to_string(self.at("run/analytics.pid")) else { return };
+        let pid = pid.trim().to_owned();
+        let ours = fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.starts_with(self.path()));
+        if ours {
+            let _ = Command::new("kill").args(["-KILL", &pid]).status();
+        }
+    }
+}
+
+/// Everything that promise 5 speaks of, and ctime, of every path below `dir`, without `.unship`.
+pub fn fingerprint(dir: &Path) -> Vec<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut lines = Vec::new();
+    let mut todo = vec![dir.to_owned()];
+    while let Some(path) = todo.pop() {
+        let metadata = fs::symlink_metadata(&path).expect("metadata");
+        let content = if metadata.is_file() {
+            let bytes = fs::read(&path).expect("content");
+            format!("{:x?}", <sha2::Sha256 as sha2::Digest>::digest(&bytes))
+        } else if metadata.is_symlink() {
+            format!("{:?}", fs::read_link(&path).expect("target"))
+        } else {
+            String::new()
+        };
+        lines.push(format!(
+            "{} mode {:o} owner {}:{} links {} blocks {} mtime {}.{} ctime {}.{} inode {} {content}",
+            path.strip_prefix(dir).expect("below").display(),
+            metadata.mode(),
+            metadata.uid(),
+            metadata.gid(),
+            metadata.nlink(),
+            metadata.blocks(),
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+            metadata.ctime(),
+            metadata.ctime_nsec(),
+            metadata.ino(),
+        ));
+        if metadata.is_dir() {
+            for entry in fs::read_dir(&path).expect("entries") {
+                let entry = entry.expect("entry");
+                if entry.file_name() != ".unship" {
+                    todo.push(entry.path());
+                }
+            }
+        }
+    }
+    lines.sort();
+    lines
+}
