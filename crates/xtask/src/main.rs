@@ -1,15 +1,19 @@
 //! `cargo xtask …`: everything that the project does to itself. The guests' toolchain and the guests, the practice site,
 //! the demo, tests, lints, measurements. Each verb sets up what it needs.
 
+mod demo;
 mod guests;
 mod practice;
 mod site;
 mod tests;
 mod toolchain;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Parser;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 use toolchain::{Toolchain, Way};
 
 /// What the project does to itself.
@@ -31,6 +35,13 @@ enum Verb {
     Site {
         /// The folder
         dir: PathBuf,
+        #[command(flatten)]
+        built: Built,
+    },
+    /// Does the main job before your eyes, on a practice site of its own
+    Demo {
+        /// A new folder for the site; otherwise one among the temporary files
+        dir: Option<PathBuf>,
         #[command(flatten)]
         built: Built,
     },
@@ -60,15 +71,27 @@ impl Built {
     fn parts(self, toolchain: Way) -> Result<site::Parts> {
         match self {
             Built { guests: Some(guests), unship: Some(unship), service: Some(service) } => {
-                Ok(site::Parts { unship, service, guests })
+                let [unship, service, guests] = [unship, service, guests].map(|part| {
+                    part.canonicalize().with_context(|| format!("{} is not built", part.display()))
+                });
+                Ok(site::Parts { unship: unship?, service: service?, guests: guests? })
             }
             _ => site::parts(guests::build(&Toolchain::find(toolchain)?)?),
         }
     }
 }
 
-fn main() -> Result<()> {
-    let cli = Cli::parse();
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("Error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
     match cli.verb {
         Verb::Guests => {
             let folder = guests::build(&Toolchain::find(cli.toolchain)?)?;
@@ -78,6 +101,7 @@ fn main() -> Result<()> {
             Ok(())
         }
         Verb::Test { args } => tests::run(cli.toolchain, &args),
+        Verb::Demo { dir, built } => demo::run(dir, &built.parts(cli.toolchain)?),
         Verb::Site { dir, built } => {
             let parts = built.parts(cli.toolchain)?;
             site::lay_out(&dir, &parts)?;

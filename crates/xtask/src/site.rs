@@ -28,6 +28,16 @@ pub struct Parts {
 /// # Errors
 /// When `dir` holds something already, or a part does not work.
 pub fn lay_out(dir: &Path, parts: &Parts) -> Result<()> {
+    // The key that signs stays out of the site, as it would in life; nobody needs it again.
+    let keys = tempfile::tempdir()?;
+    lay_out_with_key(dir, parts, &keys.path().join("release.key"))
+}
+
+/// The same, with the signing key kept in the new file `key`.
+///
+/// # Errors
+/// As [`lay_out`].
+pub fn lay_out_with_key(dir: &Path, parts: &Parts, key: &Path) -> Result<()> {
     practice::lay_out(dir, &parts.service)?;
     let dir = &dir.canonicalize()?;
     fs::create_dir(dir.join("policies"))?;
@@ -38,10 +48,7 @@ pub fn lay_out(dir: &Path, parts: &Parts) -> Result<()> {
             fs::copy(&path, dir.join("policies").join(path.file_name().unwrap_or_default()))?;
         }
     }
-    // The key that signs here stays out of the site, as it would in life; nobody needs it again.
-    let keys = tempfile::tempdir()?;
-    let key = keys.path().join("release.key");
-    let public = run(Command::new(&parts.unship).arg("keygen").arg(&key))?;
+    let public = run(Command::new(&parts.unship).arg("keygen").arg(key))?;
     let trust = format!(
         "# The keys that may sign bundles of this practice site.\nversion = 1\n\n[keys.practice-release]\npublic = \"{}\"\n\
          roles = [\"release\"]\n",
@@ -51,7 +58,7 @@ pub fn lay_out(dir: &Path, parts: &Parts) -> Result<()> {
     run(Command::new(&parts.unship).arg("init").arg("--site").arg(dir))?;
     for (built, source, name) in BUNDLES {
         let manifest = repo().join("steps-wasm").join(source).join("unship.toml");
-        bundle(parts, &parts.guests.join(built), &manifest, &dir.join("bundles").join(name), &key)?;
+        bundle(parts, &parts.guests.join(built), &manifest, &dir.join("bundles").join(name), key)?;
     }
     run(Command::new(dir.join(practice::SERVICE)).arg("start").current_dir(dir))
         .context("the site's service does not start")?;

@@ -1,0 +1,139 @@
+//! `cargo xtask demo`: the main job before your eyes, on a practice site of its own. Every line is printed by what it shows
+//! happening; a step that ends otherwise than expected ends the demo.
+
+use crate::site::{self, Parts};
+use anyhow::{Context as _, Result, bail};
+use std::{
+    fs,
+    io::Write as _,
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+const QUERY: &str = "SELECT region, sum(amount) FROM orders GROUP BY region";
+
+/// A bundle that asks to read one file and tries another: a plain WASI program, nothing of unship's own.
+const NOSY_MANIFEST: &str = r#"story = "9.9"
+version = "1.0.0"
+title = "A nosy report"
+argv = ["read", "summaries/revenue-by-region.csv", "--", "read", "config/api-config.yaml"]
+
+[[step]]
+name = "report"
+title = "Read the summary"
+files.read = ["summaries/revenue-by-region.csv"]
+"#;
+
+const NOSY_POLICY: &str = r#"[story]
+id = "9.9"
+title = "A nosy report"
+bundle = "story-9.9.wasm"
+signed-by = ["release"]
+
+[grants.report]
+files.read = ["summaries/revenue-by-region.csv"]
+"#;
+
+/// Runs the demo in `dir`, a new folder; without one, in a new folder among the temporary files.
+///
+/// # Errors
+/// When a step ends otherwise than expected.
+pub fn run(dir: Option<PathBuf>, parts: &Parts) -> Result<()> {
+    let dir = match dir {
+        Some(dir) => dir,
+        None => tempfile::Builder::new().prefix("unship-demo-").tempdir()?.keep(),
+    };
+    let cache = tempfile::tempdir()?;
+    let key = cache.path().join("release.key");
+    site::lay_out_with_key(&dir, parts, &key)?;
+    let dir = dir.canonicalize()?;
+    let demo = Demo { dir: &dir, parts, cache: cache.path() };
+    let shown = demo.show(&key);
+    site::stop_service(&dir);
+    shown?;
+    say(&format!("\nThe site stays for you to look at; nothing else does. To remove it: rm -r {}", dir.display()));
+    Ok(())
+}
+
+struct Demo<'a> {
+    dir: &'a Path,
+    parts: &'a Parts,
+    cache: &'a Path,
+}
+
+impl Demo<'_> {
+    fn show(&self, key: &Path) -> Result<()> {
+        say(&format!("A practice site in {}, its analytics service running.", self.dir.display()));
+        say("\n# What is wrong: since story 1.3 was shipped, queries run into their time-out.");
+        self.service(&["query", QUERY], 1)?;
+        say("\n# What taking the story back would do. The steps really run, against an overlay; nothing is changed.");
+        self.unship(&["plan", "1.3"], 0)?;
+        let digest = self.digest()?;
+        say("\n# Do exactly that, and verify.");
+        self.unship(&["apply", "1.3", "--yes", "--expect", &digest], 0)?;
+        say("\n# The same query again.");
+        self.service(&["query", QUERY], 0)?;
+        say("\n# Applying it twice does no harm.");
+        self.unship(&["apply", "1.3", "--yes"], 0)?;
+        say("\n# What was done, provably.");
+        self.unship(&["journal", "show"], 0)?;
+        self.unship(&["journal", "verify"], 0)?;
+        say("\n# A signed bundle that asks to read one file and tries another is refused.");
+        self.nosy(key)?;
+        self.unship(&["apply", "9.9", "--yes"], 3)?;
+        self.unship(&["runs"], 0)
+    }
+
+    fn nosy(&self, key: &Path) -> Result<()> {
+        let manifest = self.cache.join("nosy.toml");
+        fs::write(&manifest, NOSY_MANIFEST)?;
+        fs::write(self.dir.join("policies/9.9.toml"), NOSY_POLICY)?;
+        let program = self.parts.guests.join("fsprobe.wasm");
+        site::bundle(self.parts, &program, &manifest, &self.dir.join("bundles/story-9.9.wasm"), key)
+    }
+
+    /// The digest of the plan that was just shown.
+    fn digest(&self) -> Result<String> {
+        let mut plan = self.command(&self.parts.unship, &["plan", "1.3", "--json"]);
+        let printed = site::run(&mut plan)?;
+        let last: serde_json::Value = serde_json::from_str(printed.lines().last().unwrap_or_default())?;
+        last["plan_digest"].as_str().map(str::to_owned).context("the plan has no digest")
+    }
+
+    fn unship(&self, args: &[&str], expect: i32) -> Result<()> {
+        self.shown("unship", &self.parts.unship, args, expect)
+    }
+
+    fn service(&self, args: &[&str], expect: i32) -> Result<()> {
+        self.shown("bin/practice-analytics", &self.dir.join("bin/practice-analytics"), args, expect)
+    }
+
+    fn command(&self, program: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(args).current_dir(self.dir).env("XDG_CACHE_HOME", self.cache).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command before your eyes and demands how it ends.
+    fn shown(&self, name: &str, program: &Path, args: &[&str], expect: i32) -> Result<()> {
+        let quoted: Vec<String> =
+            args.iter().map(|a| if a.contains(' ') { format!("'{a}'") } else { (*a).to_owned() }).collect();
+        say(&format!("$ {name} {}", quoted.join(" ")));
+        // Progress goes to the same place, so that it stands where it belongs.
+        let stdout = std::io::stdout().as_fd().try_clone_to_owned()?;
+        let status = self.command(program, args).stderr(Stdio::from(stdout)).status()?;
+        if expect != 0 {
+            say(&format!("(exit status {})", status.code().unwrap_or(-1)));
+        }
+        if status.code() != Some(expect) {
+            bail!("`{name} {}` ended with {status}, not with {expect}", args.join(" "));
+        }
+        Ok(())
+    }
+}
+
+fn say(line: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
