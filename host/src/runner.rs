@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use unship_policy::{Denial, Digest, ResolvedStory, Unit, UnitKind};
-use unship_rollback::{Plan, PlannedUnit, Recorder, StepRunner, UnitEnd, UnitRole};
+use unship_rollback::{Line, Plan, PlannedUnit, Recorder, StepRunner, UnitEnd, UnitRole};
 
 /// A story whose component is compiled, linked to what its manifest requests, and knows every step that the manifest
 /// names.
@@ -62,6 +62,8 @@ pub enum PlanError {
         reason: String,
         /// The calls that were denied to it.
         denied: Vec<Denial>,
+        /// The last lines that it printed or logged.
+        lines: Vec<Line>,
     },
 }
 
@@ -153,7 +155,8 @@ impl LinkedStory {
                     (_, UnitEnd::Succeeded) => effects = written.effects,
                     (kind, UnitEnd::Failed(reason) | UnitEnd::Broken(reason)) => {
                         let (role, unit) = (kind.word(), unit.name.to_string());
-                        return Err(PlanError::Unit { role, unit, reason, denied: written.denied });
+                        let (denied, lines) = (written.denied, written.last_lines);
+                        return Err(PlanError::Unit { role, unit, reason, denied, lines });
                     }
                 }
             }
@@ -210,7 +213,7 @@ impl LinkedStory {
         let end = match (end, finished) {
             (StepEnd::Succeeded, Ok(())) => UnitEnd::Succeeded,
             (StepEnd::Succeeded, Err(stop)) | (StepEnd::Stopped(stop), _) => UnitEnd::Broken(stop.to_string()),
-            (StepEnd::Failed(message), _) => UnitEnd::Failed(unship_rollback::neutralise(&message)),
+            (StepEnd::Failed(message), _) => UnitEnd::Failed(unship_rollback::one_line(&message)),
             (StepEnd::ExitedWith(status), _) => UnitEnd::Failed(format!("it exited with status {status}")),
             (StepEnd::Trapped(text), _) => UnitEnd::Broken(unship_rollback::neutralise(&text)),
         };

@@ -21,6 +21,12 @@ pub fn neutralise(text: &str) -> String {
     out
 }
 
+/// The same for text that must stay on its line: a line feed or tab inside is made visible too, so that nobody can forge
+/// a line of ours.
+pub fn one_line(text: &str) -> String {
+    neutralise(text.trim_end()).replace('\n', "\\n").replace('\t', "\\t")
+}
+
 /// A path as text: bytes that are not UTF-8, control characters and backslashes appear as `\xNN`, so that two paths never
 /// look alike.
 pub fn path_text(bytes: &[u8]) -> String {
@@ -47,6 +53,7 @@ mod tests {
     #[test]
     fn nothing_moves_the_cursor() {
         assert_eq!(neutralise("a\x1b[2Jb\r\u{202e}c\td\u{9b}"), "a\\x1b[2Jb\\x0d\\u{202e}c\td\\x9b");
+        assert_eq!(one_line("a\nINFO all is well\n"), "a\\nINFO all is well");
         assert_eq!(path_text(b"a\xff/b\nc\\x"), "a\\xff/b\\x0ac\\x5cx");
     }
 }

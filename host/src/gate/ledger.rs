@@ -4,7 +4,10 @@
 use super::Stop;
 use crate::tree::TrashSlot;
 use rustix::fd::BorrowedFd;
-use std::{collections::BTreeMap, fs::File};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs::File,
+};
 use unship_policy::{Denial, meaning::Limits};
 use unship_rollback::{Durability, Effect, Event, Image, Line, PlannedEffect, Recorder};
 
@@ -79,6 +82,7 @@ pub(super) struct Ledger {
     denied: Vec<Denial>,
     output_bytes: usize,
     written_bytes: u64,
+    last_lines: VecDeque<Line>,
 }
 
 /// What came of the step, for the plan or for a person.
@@ -88,9 +92,14 @@ pub struct Written {
     pub effects: Vec<PlannedEffect>,
     /// Every denied call.
     pub denied: Vec<Denial>,
+    /// The last lines that the step printed or logged, for a person who wants to know why it failed.
+    pub last_lines: Vec<Line>,
     /// `exec` only: what would stand in a journal.
     pub events: Vec<Event>,
 }
+
+/// Lines that are remembered for an error's text.
+const LAST_LINES_MAX: usize = 10;
 
 /// Places that are counted one by one in the summary of reads; the rest is counted together.
 const PLACES_MAX: usize = 10_000;
@@ -106,6 +115,7 @@ impl Ledger {
             denied: Vec::new(),
             output_bytes: 0,
             written_bytes: 0,
+            last_lines: VecDeque::new(),
         }
     }
 
@@ -242,7 +252,11 @@ impl Ledger {
         if self.output_bytes > self.limits.output_bytes_max {
             return Err(Stop::Limit { limit: "output", allowed: format!("{} bytes", self.limits.output_bytes_max) });
         }
-        let line = Line { source: source.to_owned(), text: unship_rollback::neutralise(text) };
+        let line = Line { source: source.to_owned(), text: unship_rollback::one_line(text) };
+        if self.last_lines.len() == LAST_LINES_MAX {
+            self.last_lines.pop_front();
+        }
+        self.last_lines.push_back(line.clone());
         self.write(Event::LineLogged { unit: self.unit.clone(), line })
     }
 
@@ -311,7 +325,8 @@ impl Ledger {
             Mode::Exec { events } => events,
             Mode::Plan { .. } | Mode::Run(_) => Vec::new(),
         };
-        let written = Written { effects: effects.collect(), denied: self.denied, events };
+        let last_lines = self.last_lines.into();
+        let written = Written { effects: effects.collect(), denied: self.denied, last_lines, events };
         match first_error {
             None => Ok(written),
             Some(stop) => Err((written, stop)),

@@ -1,6 +1,6 @@
 //! What one step may use up of the engine: memory, tables, instances, handles and computing time.
 
-use super::{engine::TICK, interrupt::Interrupt};
+use super::interrupt::Interrupt;
 use crate::gate::Stop;
 use std::time::{Duration, Instant};
 use unship_policy::meaning::Limits;
@@ -17,7 +17,8 @@ const TABLES_MAX: usize = 100;
 pub(super) struct Budget {
     memory_bytes_left: usize,
     table_elements_left: usize,
-    ticks_left: u64,
+    /// This thread's computing time when the step began.
+    cpu_before: Duration,
     deadline: Instant,
     interrupt: Interrupt,
     limits: Limits,
@@ -25,11 +26,10 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn new(limits: &Limits, interrupt: &Interrupt) -> Budget {
-        let ticks = limits.cpu.as_millis().div_ceil(TICK.as_millis());
         Budget {
             memory_bytes_left: limits.memory_bytes_max,
             table_elements_left: limits.table_elements_max,
-            ticks_left: u64::try_from(ticks).unwrap_or(u64::MAX),
+            cpu_before: thread_cpu(),
             // A wall limit beyond what the clock can hold is a century: as good as none.
             deadline: Instant::now().checked_add(limits.wall).unwrap_or_else(far_future),
             interrupt: interrupt.clone(),
@@ -45,15 +45,16 @@ impl Budget {
         &self.interrupt
     }
 
-    /// A tick went by while the guest was computing. The guest yields, so that its time-outs are looked at.
+    /// A tick went by while the guest was computing, or waiting and is computing again. What counts is the computing time
+    /// of the step's thread, which a guest that sleeps in short naps does not use up. The guest yields, so that its
+    /// time-outs are looked at.
     pub(super) fn tick(&mut self) -> Result<UpdateDeadline, Stop> {
         self.interrupt.check()?;
         if Instant::now() >= self.deadline {
             return Err(self.wall_stop());
         }
-        match self.ticks_left.checked_sub(1) {
-            Some(left) => self.ticks_left = left,
-            None => return Err(Stop::Limit { limit: "cpu", allowed: seconds(self.limits.cpu) }),
+        if thread_cpu().saturating_sub(self.cpu_before) > self.limits.cpu {
+            return Err(Stop::Limit { limit: "cpu", allowed: seconds(self.limits.cpu) });
         }
         Ok(UpdateDeadline::Yield(1))
     }
@@ -92,7 +93,7 @@ impl ResourceLimiter for Budget {
             Some(left) => self.table_elements_left = left,
             None => {
                 let allowed = format!("{} elements over all tables", self.limits.table_elements_max);
-                return Err(Stop::Limit { limit: "table-elements", allowed }.into());
+                return Err(Stop::Limit { limit: "tables", allowed }.into());
             }
         }
         Ok(true)
@@ -107,6 +108,11 @@ impl ResourceLimiter for Budget {
     fn tables(&self) -> usize {
         TABLES_MAX
     }
+}
+
+fn thread_cpu() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 fn seconds(time: Duration) -> String {
@@ -131,10 +137,19 @@ mod tests {
     }
 
     #[test]
-    fn computing_time_runs_out() {
-        let mut budget = Budget::new(&Limits { cpu: 2 * TICK, ..Limits::default() }, &Interrupt::default());
+    fn computing_time_runs_out_and_sleeping_does_not_use_it_up() {
+        let allowed = Duration::from_millis(50);
+        let mut budget = Budget::new(&Limits { cpu: allowed, ..Limits::default() }, &Interrupt::default());
+        let started = Instant::now();
+        while started.elapsed() < 2 * allowed {
+            std::thread::park_timeout(allowed);
+        }
         assert!(budget.tick().is_ok());
-        assert!(budget.tick().is_ok());
-        assert!(matches!(budget.tick(), Err(Stop::Limit { limit: "cpu", .. })));
+        let stop = loop {
+            if let Err(stop) = budget.tick() {
+                break stop;
+            }
+        };
+        assert!(matches!(stop, Stop::Limit { limit: "cpu", .. }));
     }
 }

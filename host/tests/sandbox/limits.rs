@@ -153,14 +153,14 @@ fn initial_memory() {
 
 fn tables() {
     stopped_by(
-        "table-elements",
+        "tables",
         &guests::command(
             &[],
             "(table $t 1 funcref)",
             "(loop (drop (table.grow $t (ref.null func) (i32.const 100))) (br 0))",
         ),
     );
-    stopped_by("table-elements", &guests::command(&[], "(table 100000000 funcref)", ""));
+    stopped_by("tables", &guests::command(&[], "(table 100000000 funcref)", ""));
 }
 
 fn handles() {

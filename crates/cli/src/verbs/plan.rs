@@ -71,7 +71,10 @@ fn scratch() -> std::path::PathBuf {
 
 /// Why there is no plan, for a person.
 pub fn refusal(story: &str, e: &PlanError) -> CliError {
-    let error = CliError::refused(format!("story {story} cannot be taken back as things are")).because(e);
+    let mut error = CliError::refused(format!("story {story} cannot be taken back as things are")).because(e);
+    if let PlanError::Unit { lines, .. } = e {
+        error = lines.iter().fold(error, |error, line| error.cause(format!("its {}: {}", line.source, line.text)));
+    }
     match e {
         PlanError::Unit { denied, .. } if !denied.is_empty() => {
             let error = denied.iter().fold(error, |error, denial| error.cause(format!("denied: {denial}")));
