@@ -1,4 +1,5 @@
 //! Acceptance: the built binary against real trees, processes and signals. `cargo xtask test` runs it.
 
 mod main_job;
+mod readme;
 mod support;

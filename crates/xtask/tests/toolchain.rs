@@ -1,0 +1,49 @@
+//! The guests' toolchain, the Debian way: made once, kept in the cache, and it builds a guest.
+
+#[expect(dead_code, reason = "the test builds a guest of its own")]
+#[path = "../src/guests.rs"]
+mod guests;
+#[path = "../src/toolchain/mod.rs"]
+mod toolchain;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use toolchain::{Toolchain, Way};
+
+fn repo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+#[test]
+fn debians_packages_build_a_guest() {
+    if Command::new("apt-get").arg("--version").output().is_err() {
+        eprintln!("no apt-get here: the Debian way is not for this machine");
+        return;
+    }
+    let toolchain = Toolchain::find(Way::Debian).expect("the Debian way works where there is apt-get");
+    let temp = tempfile::tempdir().expect("a temporary folder");
+    fs::create_dir(temp.path().join("src")).expect("folder");
+    let manifest = "[package]\nname = \"guest\"\nversion = \"0.0.0\"\nedition = \"2021\"\n[workspace]\n[profile.release]\npanic = \"abort\"\n";
+    fs::write(temp.path().join("Cargo.toml"), manifest).expect("manifest");
+    fs::write(temp.path().join("Cargo.lock"), "version = 3\n[[package]]\nname = \"guest\"\nversion = \"0.0.0\"\n").expect("lock");
+    fs::write(temp.path().join("src/main.rs"), "fn main() { println!(\"{:?}\", std::fs::read(\"x\")) }").expect("source");
+    let target = temp.path().join("target");
+    guests::build_in(&toolchain, temp.path(), &target).expect("it builds");
+    let bytes = fs::read(target.join(toolchain::TARGET).join("release/guest.wasm")).expect("the guest");
+    assert_eq!(&bytes[..8], b"\0asm\x0d\0\x01\0", "a component");
+}
+
+#[test]
+fn a_forced_way_that_fails_says_which_why_and_what_to_do() {
+    let xtask = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["guests", "--toolchain", "debian"])
+        .env("PATH", Path::new(env!("CARGO")).parent().expect("cargo's folder"))
+        .output()
+        .expect("runs");
+    assert!(!xtask.status.success());
+    let said = String::from_utf8_lossy(&xtask.stderr);
+    assert!(said.contains("debian: there is no apt-get here; this way needs Debian"), "{said}");
+}
