@@ -158,7 +158,7 @@ impl Gate {
             match self.world.tree.write(handle, &data[done..], offset + done as u64) {
                 Ok(0) => return Err(Errno::IO.into()),
                 Ok(written) => done += written,
-                Err(e) if done == 0 => return Err(e.into()),
+                Err(e) if done == 0 => return Err(self.spent(e)),
                 Err(_) => break,
             }
         }
@@ -192,7 +192,7 @@ impl Gate {
             return Ok(());
         }
         let handle = self.before_change(node, size.min(old), old.saturating_sub(size))?;
-        Ok(self.world.tree.set_size(handle, size)?)
+        self.world.tree.set_size(handle, size).map_err(|e| self.spent(e))
     }
 
     /// Brings a file to disk.

@@ -17,7 +17,7 @@ pub use ledger::{Images, RangeImage, Written};
 pub use world::{Ground, World, WorldError};
 
 use crate::providers::Deadline;
-use crate::tree::{Found, Handle, Object};
+use crate::tree::{Found, Handle, Object, TrashSlot};
 use ledger::{Ledger, Number};
 use rustix::io::Errno;
 use std::{
@@ -394,6 +394,27 @@ impl Gate {
             self.world.tree.release(listing);
         }
         Ok(())
+    }
+
+    /// A place for what effect `number` removes from `parent`; a before-image is a rename, so it must lie on the site's own
+    /// file system. Planning asks too, so that it is refused there and not in the middle of a run.
+    fn trash(&mut self, number: Number, parent: Handle, place: &Place) -> Result<Option<TrashSlot>, FsFault> {
+        if self.world.device.is_some_and(|site| self.world.tree.device(parent).is_ok_and(|device| device != site)) {
+            self.ledger.withdraw(number);
+            return Err(self.across(Errno::XDEV, place));
+        }
+        Ok(self.ledger.trash(number, self.world.tree.fd(parent))?)
+    }
+
+    /// The overlay's room is used up: that is the policy's limit, not the guest's business.
+    fn spent(&self, e: Errno) -> FsFault {
+        match e {
+            Errno::DQUOT if self.world.simulated.is_some() => {
+                let allowed = format!("{} bytes of planned content", self.limits().images_bytes_max);
+                Stop::Limit { limit: "images", allowed }.into()
+            }
+            e => e.into(),
+        }
     }
 
     fn changed_in(&mut self, place: &Place) {

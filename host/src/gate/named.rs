@@ -115,16 +115,17 @@ impl Gate {
         let stopped = match &mut self.world.simulated {
             Some(simulated) => {
                 simulated.stopped.insert(name);
-                matching.len()
+                Ok(matching.len())
             }
             None => {
                 let selector = self.selector(&name)?;
                 let grace = selector.grace + Duration::from_secs(10);
-                process::stop(&self.world.site, &selector, self.remaining(grace)).map_err(process_refusal)?.len()
+                process::stop(&self.world.site, &selector, self.remaining(grace)).map(|stopped| stopped.len())
             }
         };
+        // Some may be stopped even where not all could be, so the effect counts as made either way.
         self.ledger.made(number, effect, None, notes)?;
-        Ok(u32::try_from(stopped).unwrap_or(u32::MAX))
+        Ok(u32::try_from(stopped.map_err(process_refusal)?).unwrap_or(u32::MAX))
     }
 
     /// `processes.holders`. Fails closed: a process that cannot be looked into might hold it.
@@ -219,23 +220,25 @@ impl Gate {
         }
         let effect = Effect::ServiceChanged { service: name.to_string(), action };
         let number = self.ledger.intend(&effect)?;
-        match &mut self.world.simulated {
+        let changed = match &mut self.world.simulated {
             Some(simulated) => {
                 simulated.services.insert(name, action != ServiceAction::Stop);
+                Ok(())
             }
             None => {
                 let meaning = self.service(&name)?;
                 let (site, deadline) = (&self.world.site, self.deadline);
                 match action {
-                    ServiceAction::Start => service::start(site, &meaning, deadline).map(|_| ()),
-                    ServiceAction::Stop => service::stop(site, &meaning, deadline).map(|_| ()),
-                    ServiceAction::Restart => service::restart(site, &meaning, deadline).map(|_| ()),
+                    ServiceAction::Start => service::start(site, &meaning, deadline).map(drop),
+                    ServiceAction::Stop => service::stop(site, &meaning, deadline).map(drop),
+                    ServiceAction::Restart => service::restart(site, &meaning, deadline).map(drop),
                 }
-                .map_err(|e| Refusal::Failed(e.to_string()))?;
             }
-        }
+        };
+        // A service that would not start again was stopped all the same, so the effect counts as made either way.
         let was = if now.running { "running" } else { "stopped" };
-        Ok(self.ledger.made(number, effect, Some(Image::Value { was: was.to_owned() }), Vec::new())?)
+        self.ledger.made(number, effect, Some(Image::Value { was: was.to_owned() }), Vec::new())?;
+        changed.map_err(|e| Refusal::Failed(e.to_string()).into())
     }
 
     /// `commands.run`.

@@ -138,8 +138,7 @@ impl Gate {
         }
         let effect = Effect::FileWritten { path: show(&found.place), content: None };
         let number = self.ledger.intend(&effect)?;
-        let near = self.world.tree.fd(found.parent);
-        let trash = self.ledger.trash(number, near)?;
+        let trash = self.trash(number, found.parent, &found.place)?;
         let temp = self.temporary_name();
         let source = crate::tree::Source::Bytes(&[]);
         let replaced = self.world.tree.replace(found.parent, name, &temp, source, Some(object), trash.as_ref());
@@ -267,7 +266,7 @@ impl Gate {
         self.demand(FileRight::Remove, &found.place)?;
         self.demand_nothing_protected(&found.place)?;
         let number = self.ledger.intend(&effect)?;
-        let trash = self.ledger.trash(number, self.world.tree.fd(found.parent))?;
+        let trash = self.trash(number, found.parent, &found.place)?;
         if let Err(e) = self.world.tree.remove(found.parent, name, object, trash.as_ref()) {
             self.ledger.withdraw(number);
             return Err(self.across(e, &found.place));
@@ -279,8 +278,8 @@ impl Gate {
 
     /// `EXDEV` from the trash means a mount point inside a folder: say so.
     pub(super) fn across(&mut self, e: Errno, place: &Place) -> FsFault {
-        if e != Errno::XDEV || !self.ledger.keeps_images() {
-            return e.into();
+        if e != Errno::XDEV || self.world.device.is_none() {
+            return self.spent(e);
         }
         let what = format!("changing {}", show(place));
         let denial = self.denial(what, "it lies on another file system than its folder, so no before-image can be kept by a rename");
@@ -335,7 +334,7 @@ impl Gate {
         let replaced = to.object.is_some();
         let effect = Effect::Renamed { from: show(&from.place), to: show(&to.place), replaced };
         let number = self.ledger.intend(&effect)?;
-        let trash = if replaced { self.ledger.trash(number, self.world.tree.fd(to.parent))? } else { None };
+        let trash = if replaced { self.trash(number, to.parent, &to.place)? } else { None };
         let (source, target) = ((from.parent, from_name), (to.parent, to_name));
         if let Err(e) = self.world.tree.rename(source, target, to.object.as_ref(), trash.as_ref()) {
             self.ledger.withdraw(number);

@@ -119,7 +119,7 @@ impl Gate {
         }
         let number = self.ledger.intend(&effect)?;
         let trash = match to.object {
-            Some(_) => self.ledger.trash(number, self.world.tree.fd(to.parent))?,
+            Some(_) => self.trash(number, to.parent, &to.place).map_err(|fault| self.as_fault(fault, &to.place))?,
             None => None,
         };
         let temp = self.temporary_name();
@@ -138,7 +138,12 @@ impl Gate {
     }
 
     fn refused(&mut self, e: Errno, place: &Place) -> CallFault {
-        match self.across(e, place) {
+        let fault = self.across(e, place);
+        self.as_fault(fault, place)
+    }
+
+    fn as_fault(&self, fault: FsFault, place: &Place) -> CallFault {
+        match fault {
             FsFault::Stop(stop) => stop.into(),
             FsFault::Errno(e) => failed(&show(place), e),
         }
@@ -212,7 +217,8 @@ impl Gate {
             }
             let effect = Effect::DirCleared { path: show(&found.place), entries };
             let number = gate.ledger.intend(&effect)?;
-            let trash = gate.ledger.trash(number, gate.world.tree.fd(found.parent))?;
+            let trash = gate.trash(number, found.parent, &found.place);
+            let trash = trash.map_err(|fault| gate.as_fault(fault, &found.place))?;
             let temp = gate.temporary_name();
             if let Err(e) = gate.world.tree.clear(found.parent, name, &temp, &object, trash.as_ref()) {
                 gate.ledger.withdraw(number);

@@ -20,6 +20,8 @@ pub struct World {
     pub(super) site: PathBuf,
     pub(super) protected: Vec<Place>,
     pub(super) simulated: Option<Simulated>,
+    /// The site's file system, where alone before-images are kept; `None` for `exec`, which keeps none.
+    pub(super) device: Option<u64>,
     /// The run's id, for names of things set aside.
     pub(super) run: String,
     pub(super) temporary: u64,
@@ -108,6 +110,7 @@ impl World {
             }
         };
         let tree = opened.map_err(|(path, e)| WorldError::Folder { name: String::new(), path, why: e.to_string() })?;
+        let device = std::fs::metadata(site).ok().map(|site| std::os::unix::fs::MetadataExt::dev(&site));
         let simulated = matches!(ground, Ground::Planned { .. }).then(Simulated::default);
         Ok(World {
             tree,
@@ -116,6 +119,7 @@ impl World {
             site: site.to_owned(),
             protected,
             simulated,
+            device,
             run: run.to_owned(),
             temporary: 0,
         })
@@ -141,6 +145,7 @@ impl World {
             site: PathBuf::new(),
             protected: Vec::new(),
             simulated: None,
+            device: None,
             run: String::new(),
             temporary: 0,
         })

@@ -509,6 +509,10 @@ impl Tree for LiveTree {
         self.handles.get(&handle).map(|open| open.fd.as_fd())
     }
 
+    fn device(&mut self, handle: Handle) -> Sys<u64> {
+        Ok(fs::fstat(&self.get(handle)?.fd)?.st_dev as u64)
+    }
+
     fn disk_path(&mut self, object: &Object) -> Sys<PathBuf> {
         fd_path(self.get(object.handle)?.fd.as_fd())
     }

@@ -136,6 +136,8 @@ pub trait Tree: Send {
     fn list_next(&mut self, listing: Handle) -> Sys<Option<Entry>>;
     /// The file descriptor behind a handle, where the disk itself is meant (before-images).
     fn fd(&self, handle: Handle) -> Option<BorrowedFd<'_>>;
+    /// The device number of the file system on which a handle's object lies.
+    fn device(&mut self, handle: Handle) -> Sys<u64>;
     /// The path on disk where the object's bytes lie now, for asking who holds it.
     fn disk_path(&mut self, object: &Object) -> Sys<std::path::PathBuf>;
 }

@@ -671,6 +671,18 @@ impl Tree for OverlayTree {
         None
     }
 
+    fn device(&mut self, handle: Handle) -> Sys<u64> {
+        let mut id = self.id(handle)?;
+        loop {
+            let node = &self.nodes[id];
+            if let Body::Dir { lower: Some(path), .. } | Body::File(Content::Lower(path)) | Body::Other(path) = &node.body {
+                return Ok(self.lower_stat(node.folder, path)?.st_dev as u64);
+            }
+            // What the overlay made lies where its directory lies.
+            id = node.parent;
+        }
+    }
+
     fn disk_path(&mut self, object: &Object) -> Sys<PathBuf> {
         let node = &self.nodes[self.id(object.handle)?];
         let (Body::Dir { lower: Some(path), .. } | Body::File(Content::Lower(path)) | Body::Other(path)) = &node.body else {
