@@ -3,6 +3,7 @@
 
 mod demo;
 mod guests;
+mod lint;
 mod practice;
 mod site;
 mod tests;
@@ -45,6 +46,8 @@ enum Verb {
         #[command(flatten)]
         built: Built,
     },
+    /// Checks format, clippy and dependencies; says all that is wrong
+    Lint,
     /// Runs all tests: the guests are built from source first
     Test {
         /// Passed on to `cargo test`, such as `-p unship-policy` or `-- --nocapture`
@@ -100,6 +103,7 @@ fn run(cli: Cli) -> Result<()> {
             }
             Ok(())
         }
+        Verb::Lint => lint::run(cli.toolchain),
         Verb::Test { args } => tests::run(cli.toolchain, &args),
         Verb::Demo { dir, built } => demo::run(dir, &built.parts(cli.toolchain)?),
         Verb::Site { dir, built } => {

@@ -137,8 +137,11 @@ fn host() -> Result<String> {
     Ok(host.to_owned())
 }
 
-/// Where toolchains are kept, outside the checkout.
-fn cache() -> Result<PathBuf> {
+/// Where toolchains and tools are kept, outside the checkout.
+///
+/// # Errors
+/// When no variable of the environment says where.
+pub fn cache() -> Result<PathBuf> {
     let from = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let root = from("UNSHIP_CACHE")
         .or_else(|| from("XDG_CACHE_HOME").map(|dir| dir.join("unship")))
