@@ -213,9 +213,9 @@ impl LinkedStory {
         let end = match (end, finished) {
             (StepEnd::Succeeded, Ok(())) => UnitEnd::Succeeded,
             (StepEnd::Succeeded, Err(stop)) | (StepEnd::Stopped(stop), _) => UnitEnd::Broken(stop.to_string()),
-            (StepEnd::Failed(message), _) => UnitEnd::Failed(unship_rollback::one_line(&message)),
+            (StepEnd::Failed(message), _) => UnitEnd::Failed(unship_rollback::neutralise(message.trim_end())),
             (StepEnd::ExitedWith(status), _) => UnitEnd::Failed(format!("it exited with status {status}")),
-            (StepEnd::Trapped(text), _) => UnitEnd::Broken(unship_rollback::neutralise(&text)),
+            (StepEnd::Trapped(text), _) => UnitEnd::Broken(unship_rollback::neutralise_lines(&text)),
         };
         (world, written, end)
     }

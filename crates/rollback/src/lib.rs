@@ -18,4 +18,4 @@ pub use plan::{Plan, PlannedEffect, PlannedUnit, UnitRole};
 pub use ports::{Clock, Durability, JournalFailure, JournalStore, StepRunner, UnitEnd};
 pub use record::{Event, Image, Line, Outcome, Record, RunId, Verdict};
 pub use run::{IllegalTransition, Next, RunState};
-pub use text::{neutralise, one_line, path_text};
+pub use text::{neutralise, neutralise_bytes, neutralise_lines, path_text};

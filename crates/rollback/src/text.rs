@@ -1,30 +1,45 @@
-//! Text that came from outside, made safe to show and to store.
+//! Text that came from outside, made safe to show and to store: nothing in it can move a cursor, hide, turn the order of
+//! what is read around, or forge a line of ours.
 
 use std::fmt::Write as _;
 
-/// Makes control characters, escape sequences and bidirectional overrides visible; a tab and a line feed stay.
-///
-/// A guest's line could otherwise move the cursor, recolour the terminal or forge a line of ours.
+/// `text` on one line: every control character, line end and character that turns or hides text is made visible, as
+/// `\n`, `\x1b` or `\u{202e}`. It is for eyes; it cannot be turned back, since a backslash stays as it is.
 pub fn neutralise(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
+    let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        let bidi =
-            matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if matches!(c, '\t' | '\n') || !(c.is_control() || bidi) {
-            out.push(c);
-        } else if (c as u32) < 0x100 {
-            let _ = write!(out, "\\x{:02x}", c as u32);
-        } else {
-            let _ = write!(out, "\\u{{{:x}}}", c as u32);
-        }
+        // Writing to a `String` cannot fail.
+        let _ = match c {
+            '\n' => write!(shown, "\\n"),
+            '\r' => write!(shown, "\\r"),
+            '\t' => write!(shown, "\\t"),
+            c if c.is_ascii_control() => write!(shown, "\\x{:02x}", u32::from(c)),
+            c if c.is_control() || misleads(c) => write!(shown, "\\u{{{:x}}}", u32::from(c)),
+            c => {
+                shown.push(c);
+                Ok(())
+            }
+        };
     }
-    out
+    shown
 }
 
-/// The same for text that must stay on its line: a line feed or tab inside is made visible too, so that nobody can forge
-/// a line of ours.
-pub fn one_line(text: &str) -> String {
-    neutralise(text.trim_end()).replace('\n', "\\n").replace('\t', "\\t")
+/// Bidirectional controls, line separators, and characters without width (the joiners, which scripts and emoji need, apart).
+fn misleads(c: char) -> bool {
+    matches!(c,
+        '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Bytes that may not be UTF-8; see [`neutralise`].
+pub fn neutralise_bytes(bytes: &[u8]) -> String {
+    neutralise(&String::from_utf8_lossy(bytes))
+}
+
+/// Several lines, each neutralised, on one: for traces.
+pub fn neutralise_lines(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(|line| neutralise(line.trim())).filter(|line| !line.is_empty()).collect();
+    lines.join("; ")
 }
 
 /// A path as text: bytes that are not UTF-8, control characters and backslashes appear as `\xNN`, so that two paths never
@@ -51,9 +66,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_moves_the_cursor() {
-        assert_eq!(neutralise("a\x1b[2Jb\r\u{202e}c\td\u{9b}"), "a\\x1b[2Jb\\x0d\\u{202e}c\td\\x9b");
-        assert_eq!(one_line("a\nINFO all is well\n"), "a\\nINFO all is well");
+    fn two_paths_never_look_alike() {
         assert_eq!(path_text(b"a\xff/b\nc\\x"), "a\\xff/b\\x0ac\\x5cx");
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown() {
+        for (given, shown) in [
+            ("plain, ünïcode, 日本, 👩‍🚀", "plain, ünïcode, 日本, 👩‍🚀"),
+            ("\x1b[31mred\x1b]0;title\x07", "\\x1b[31mred\\x1b]0;title\\x07"),
+            ("a\nb\r\nc\td", "a\\nb\\r\\nc\\td"),
+            ("\0\x7f\u{9b}31m", "\\x00\\x7f\\u{9b}31m"),
+            ("x\u{202e}gpj.exe\u{2066}\u{2069}", "x\\u{202e}gpj.exe\\u{2066}\\u{2069}"),
+            ("\u{2028}\u{feff}\u{200b}", "\\u{2028}\\u{feff}\\u{200b}"),
+            ("C:\\new", "C:\\new"),
+        ] {
+            assert_eq!(neutralise(given), shown);
+            assert_eq!(neutralise(shown), shown, "a second time changes nothing");
+        }
+        assert_eq!(neutralise_bytes(b"\xff\x1b"), "\u{fffd}\\x1b");
+    }
+
+    #[test]
+    fn no_control_character_comes_through() {
+        let all: String = (0..=0x2_ffff).filter_map(char::from_u32).collect();
+        assert!(!neutralise(&all).chars().any(|c| c.is_control() || misleads(c)));
     }
 }

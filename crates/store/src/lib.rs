@@ -17,7 +17,6 @@ mod images;
 mod journal;
 mod lock;
 mod name;
-mod scratch;
 mod site;
 
 pub use code::{CodeCache, CodeError};
@@ -29,5 +28,4 @@ pub use journal::{
 };
 pub use lock::{LockError, RunLock};
 pub use name::BadName;
-pub use scratch::PlanScratch;
 pub use site::{SiteError, SiteStore};

@@ -13,7 +13,6 @@ use crate::error::{IoError, Naming};
 use crate::images::{ImageError, RunImages, SpaceLimit};
 use crate::journal::{Journal, JournalError, JournalOptions, Record, SiteId};
 use crate::lock::{LockError, RunLock};
-use crate::scratch::PlanScratch;
 
 /// The store's directory inside a site.
 const STORE: &str = ".unship";
@@ -23,7 +22,6 @@ const JOURNAL_FILE: &str = "journal";
 const KEY_FILE: &str = "key";
 const CODE: &str = "code";
 const IMAGES: &str = "images";
-const PLAN: &str = "plan";
 const TRASH: &str = "trash";
 
 /// The layout version that this program writes, and the newest that it reads.
@@ -96,7 +94,7 @@ impl SiteStore {
         }
         let _lock = RunLock::try_take(&dir)?;
         dir.write_atomic(IGNORE_FILE, &[b"*\n"])?;
-        for name in [CODE, IMAGES, PLAN, TRASH] {
+        for name in [CODE, IMAGES, TRASH] {
             dir.make_dir(name)?;
         }
         if dir.open_if_there(KEY_FILE)?.is_none() {
@@ -185,11 +183,6 @@ impl SiteStore {
     /// The cache of precompiled code.
     pub fn code(&self) -> Result<CodeCache, IoError> {
         Ok(CodeCache::new(self.dir.open_dir(CODE)?, self.key))
-    }
-
-    /// Scratch space for one plan; removes what dead plans left.
-    pub fn plan_scratch(&self) -> Result<PlanScratch, IoError> {
-        PlanScratch::make(&self.dir.open_dir(PLAN)?)
     }
 }
 

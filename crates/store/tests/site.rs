@@ -64,7 +64,7 @@ fn makes_what_it_promises_and_opens_it_again() {
     let store = SiteStore::create(site.path()).unwrap();
     let dir = site.path().join(".unship");
     assert_eq!(store.path(), dir);
-    for folder in ["", "code", "images", "plan", "trash"] {
+    for folder in ["", "code", "images", "trash"] {
         assert_eq!(mode(&dir.join(folder)), 0o700, "{folder}");
     }
     for file in ["key", "journal", "format", "lock", ".gitignore"] {
@@ -210,7 +210,6 @@ fn an_unprivileged_user_has_a_whole_store() {
         let code = store.code().unwrap();
         code.put("k", b"code").unwrap();
         assert!(code.open("k").unwrap().is_some());
-        assert!(store.plan_scratch().unwrap().path().is_dir());
         return;
     }
     let folder = open_folder();
@@ -257,20 +256,4 @@ fn the_lock_names_its_holder_and_dies_with_it() {
     child.kill().unwrap();
     child.wait().unwrap();
     drop(store.try_lock().unwrap());
-}
-
-#[test]
-fn scratch_of_dead_plans_is_swept_and_that_of_living_ones_is_not() {
-    let site = tempfile::tempdir().unwrap();
-    let store = SiteStore::create(site.path()).unwrap();
-    let dead = store.path().join("plan/dead");
-    fs::create_dir_all(dead.join("upper")).unwrap();
-    let living = store.plan_scratch().unwrap();
-    fs::write(living.path().join("file"), "x").unwrap();
-    assert!(!dead.exists());
-    let other = store.plan_scratch().unwrap();
-    assert!(living.path().join("file").exists());
-    let paths = [living.path().to_owned(), other.path().to_owned()];
-    drop((living, other));
-    assert!(paths.iter().all(|path| !path.exists()));
 }

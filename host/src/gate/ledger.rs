@@ -252,7 +252,7 @@ impl Ledger {
         if self.output_bytes > self.limits.output_bytes_max {
             return Err(Stop::Limit { limit: "output", allowed: format!("{} bytes", self.limits.output_bytes_max) });
         }
-        let line = Line { source: source.to_owned(), text: unship_rollback::one_line(text) };
+        let line = Line { source: source.to_owned(), text: unship_rollback::neutralise(text.trim_end()) };
         if self.last_lines.len() == LAST_LINES_MAX {
             self.last_lines.pop_front();
         }

@@ -12,7 +12,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-use super::{Deadline, procfs, text};
+use super::{Deadline, procfs};
 use output::Stream;
 use rustix::event::{PollFd, PollFlags};
 use session::Session;
@@ -107,7 +107,7 @@ pub(super) fn run_capturing(
     let begun = Instant::now();
     let deadline = deadline.min(meaning.timeout);
     let (name, arguments) = meaning.argv.split_first().ok_or(CommandError::Empty)?;
-    let shown = text::neutralise(name);
+    let shown = unship_rollback::neutralise(name);
     let io_error = |source| CommandError::Io { program: shown.clone(), source };
 
     let mut command = Command::new(program::resolve(site, name)?);

@@ -33,7 +33,7 @@ pub fn read(meaning: &FlagsMeaning, bytes: &[u8], flag: &Name) -> Result<String,
             file: meaning.file.clone(),
             flag: flag.clone(),
             pointer,
-            found: super::text::neutralise(&found),
+            found: unship_rollback::neutralise(&found),
             known: known(meaning),
         }),
     }
@@ -51,7 +51,7 @@ pub fn write(meaning: &FlagsMeaning, bytes: &[u8], flag: &Name, value: &str) -> 
             file: meaning.file.clone(),
             flag: flag.clone(),
             pointer,
-            value: super::text::neutralise(value),
+            value: unship_rollback::neutralise(value),
             known: known(meaning),
         });
     };

@@ -10,7 +10,6 @@ mod holders;
 pub mod process;
 mod procfs;
 pub mod service;
-pub mod text;
 
 #[cfg(test)]
 mod testing;

@@ -101,7 +101,7 @@ pub(super) fn arguments(pid: u32) -> Vec<Vec<u8>> {
 }
 
 pub(super) fn info(stat: &Stat, arguments: &[Vec<u8>]) -> ProcessInfo {
-    let shown = super::text::neutralise_bytes(&arguments.join(&b' '));
+    let shown = unship_rollback::neutralise_bytes(&arguments.join(&b' '));
     let mut chars = shown.chars();
     let mut command_line: String = chars.by_ref().take(SHOWN_CHARS_MAX).collect();
     if chars.next().is_some() {

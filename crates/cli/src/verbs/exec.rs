@@ -69,7 +69,7 @@ pub fn run(context: &Context, args: &Args) -> Result<u8> {
     }));
     match (end, finished) {
         (ExecEnd::Trapped(text), _) => Err(CliError::new(Exit::User, "the program broke off")
-            .cause(unship_rollback::neutralise(&text))
+            .cause(unship_rollback::neutralise_lines(&text))
             .exit(EXEC_FAILED)),
         (ExecEnd::Stopped(stop), _) | (_, Err(stop)) => Err(CliError::new(Exit::User, "the program was ended")
             .because(&stop)

@@ -98,7 +98,7 @@ fn line(record: &Record) -> String {
         }
         Event::AccessSummed { unit, right, place, count } => format!("{unit}: {right} {place} ×{count}"),
         Event::AccessDenied { unit, what, rule } => format!("{unit}: DENIED {what}: {rule}"),
-        Event::LineLogged { unit, line } => format!("{unit} | {}", line.text.replace('\n', "\\n")),
+        Event::LineLogged { unit, line } => format!("{unit} | {}", line.text),
         Event::UnitSucceeded { unit } => format!("{unit} succeeded"),
         Event::UnitFailed { unit, reason, .. } => format!("{unit} FAILED: {reason}"),
         Event::RunAbandoned { reason } => format!("closed as Stuck: {reason}"),

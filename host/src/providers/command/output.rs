@@ -81,7 +81,7 @@ impl Stream {
         let _ = self.read_rest();
         let tail: Vec<u8> = self.tail.iter().copied().collect();
         let cut = if self.seen > TAIL_BYTES as u64 { "…" } else { "" };
-        format!("{cut}{}", crate::providers::text::neutralise_bytes(tail.trim_ascii()))
+        format!("{cut}{}", unship_rollback::neutralise_bytes(tail.trim_ascii()))
     }
 
     pub(super) fn into_kept(self) -> Vec<u8> {

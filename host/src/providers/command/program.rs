@@ -14,7 +14,7 @@ use std::{
 /// The real path of the program: without a slash from the fixed [`PATH`], with one relative to the site (an absolute one
 /// stays what the policy says). The kernel is given this path, so no link on the way is followed a second time.
 pub(super) fn resolve(site: &Path, name: &str) -> Result<PathBuf, CommandError> {
-    let program = super::text::neutralise(name);
+    let program = unship_rollback::neutralise(name);
     if name.is_empty() || name.contains('\0') {
         return Err(CommandError::Empty);
     }
