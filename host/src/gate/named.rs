@@ -266,6 +266,13 @@ impl Gate {
                     command::CommandError::TimedOut { .. } => Refusal::TimedOut(e.to_string()),
                     e => Refusal::Failed(e.to_string()),
                 })?;
+                if output.dropped_bytes > 0 {
+                    let dropped = output.dropped_bytes;
+                    self.ledger.line("warn", &format!("{name}: {dropped} bytes of output were dropped; see its `output` limit"))?;
+                }
+                if output.output_is_held {
+                    self.ledger.line("warn", &format!("{name}: a process that it left behind still has its output open"))?;
+                }
                 let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
                 return Ok(CommandPrinted { stdout: text(output.stdout), stderr: text(output.stderr) });
             }
