@@ -28,13 +28,14 @@ pub fn build(toolchain: &Toolchain) -> Result<PathBuf> {
 pub fn build_in(toolchain: &Toolchain, workspace: &Path, target: &Path) -> Result<()> {
     // With the machine's paths taken out, the same source gives the same bytes everywhere.
     let home = cargo_home();
+    let repo = repo().canonicalize()?;
     let flags =
-        format!("--remap-path-prefix={}=/unship --remap-path-prefix={}=/registry", repo().display(), home.display());
+        format!("--remap-path-prefix={}=/unship\x1f--remap-path-prefix={}=/registry", repo.display(), home.display());
     let status = clean("cargo")
         .args(["build", "--quiet", "--locked", "--release", "--target", TARGET])
         .current_dir(workspace)
         .env("RUSTC", &toolchain.rustc)
-        .env("RUSTFLAGS", flags)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags)
         .env("CARGO_TARGET_DIR", target)
         .env("CARGO_TARGET_WASM32_WASIP1_LINKER", "wasm-component-ld")
         .env("PATH", path_with(&toolchain.linkers))

@@ -43,7 +43,11 @@ pub fn run(way: Way) -> Result<()> {
     for folder in WORKSPACES {
         part(&format!("sources of {folder}"), &mut cargo(folder, &["fetch", "--quiet", "--locked"]))?;
         let mut check = clean(&deny);
-        check.current_dir(repo().join(folder)).args(["--offline", "--config"]).arg(repo().join("deny.toml")).arg("check");
+        check
+            .current_dir(repo().join(folder))
+            .args(["--offline", "--config"])
+            .arg(repo().join("deny.toml"))
+            .arg("check");
         if *folder != "." {
             // The rules name wrappers and licences of the host side, which the guests do not have.
             check.args(["--allow", "unused-wrapper", "--allow", "license-not-encountered"]);
@@ -55,7 +59,10 @@ pub fn run(way: Way) -> Result<()> {
     let clippy = ["clippy", "--quiet", "--release", "--locked", "--workspace", "--all-targets"];
     part("clippy of the host side", cargo(".", &clippy).args(["--", "--deny", "warnings"]))?;
     let mut sdk = cargo("crates/step", &["clippy", "--quiet", "--release", "--locked", "--all-targets"]);
-    part("clippy of the SDK", sdk.env("CARGO_TARGET_DIR", repo().join("target/step")).args(["--", "--deny", "warnings"]))?;
+    part(
+        "clippy of the SDK",
+        sdk.env("CARGO_TARGET_DIR", repo().join("target/step")).args(["--", "--deny", "warnings"]),
+    )?;
     let toolchain = Toolchain::find(way)?;
     if toolchain.rustc.with_file_name("clippy-driver").is_file() {
         let mut guests = cargo("steps-wasm", &clippy[..5]);
@@ -66,7 +73,10 @@ pub fn run(way: Way) -> Result<()> {
             .args(["--", "--deny", "warnings"]);
         part("clippy of the guests", &mut guests)?;
     } else {
-        say(&format!("clippy of the guests: SKIPPED, the guests' toolchain ({}) has no clippy-driver", toolchain.origin));
+        say(&format!(
+            "clippy of the guests: SKIPPED, the guests' toolchain ({}) has no clippy-driver",
+            toolchain.origin
+        ));
     }
     if !failed.is_empty() {
         bail!("lint: {} failed", failed.join(", "));
@@ -82,32 +92,32 @@ fn cargo(folder: &str, args: &[&str]) -> Command {
 
 /// The one version of cargo-deny that judges here, built into the cache when it is not there.
 fn cargo_deny() -> Result<PathBuf> {
-    let root = cache()?.join("tools").join(format!("cargo-deny-{CARGO_DENY}"));
-    let program = root.join("bin/cargo-deny");
-    if is_that_version(&program) {
-        return Ok(program);
-    }
+    let place = cache::folder()?.join("tools").join(format!("cargo-deny-{CARGO_DENY}"));
+    let program = |root: &Path| root.join("bin/cargo-deny");
+    cache::once(&place, |root| is_that_version(&program(root)), build_cargo_deny)?;
+    Ok(program(&place))
+}
+
+fn build_cargo_deny(root: &Path) -> Result<()> {
     say(&format!("building cargo-deny {CARGO_DENY} into the cache (once, about two minutes)"));
     let build = root.join("build");
-    fs::create_dir_all(&build).with_context(|| format!("cannot make {}", build.display()))?;
     let mut install = clean("cargo");
     install
-        .args(["install", "--quiet", "--locked", "--force", "--version", CARGO_DENY, "cargo-deny", "--root"])
-        .arg(&root)
+        .args(["install", "--quiet", "--locked", "--version", CARGO_DENY, "cargo-deny", "--root"])
+        .arg(root)
         // Outside the checkout, whose `.cargo/config.toml` is not meant for tools.
-        .current_dir(&root)
+        .current_dir(root)
         .env("CARGO_TARGET_DIR", &build)
         // It runs for a second at a time; what costs is building it.
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
-        .env("CARGO_PROFILE_RELEASE_LTO", "false")
-        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256")
         .stdin(Stdio::null());
     let built = install.status().context("cannot run `cargo install`")?;
-    fs::remove_dir_all(&build).with_context(|| format!("cannot remove {}", build.display()))?;
-    if !built.success() || !is_that_version(&program) {
-        bail!("cargo-deny {CARGO_DENY} does not build ({built}); `cargo install` must reach the crate registry");
+    if !built.success() {
+        bail!("`cargo install --locked cargo-deny --version {CARGO_DENY}` must work ({built})");
     }
-    Ok(program)
+    fs::remove_dir_all(&build).with_context(|| format!("cannot remove {}", build.display()))
 }
 
 fn is_that_version(program: &Path) -> bool {

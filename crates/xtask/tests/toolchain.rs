@@ -28,8 +28,10 @@ fn debians_packages_build_a_guest() {
     fs::create_dir(temp.path().join("src")).expect("folder");
     let manifest = "[package]\nname = \"guest\"\nversion = \"0.0.0\"\nedition = \"2021\"\n[workspace]\n[profile.release]\npanic = \"abort\"\n";
     fs::write(temp.path().join("Cargo.toml"), manifest).expect("manifest");
-    fs::write(temp.path().join("Cargo.lock"), "version = 3\n[[package]]\nname = \"guest\"\nversion = \"0.0.0\"\n").expect("lock");
-    fs::write(temp.path().join("src/main.rs"), "fn main() { println!(\"{:?}\", std::fs::read(\"x\")) }").expect("source");
+    fs::write(temp.path().join("Cargo.lock"), "version = 3\n[[package]]\nname = \"guest\"\nversion = \"0.0.0\"\n")
+        .expect("lock");
+    fs::write(temp.path().join("src/main.rs"), "fn main() { println!(\"{:?}\", std::fs::read(\"x\")) }")
+        .expect("source");
     let target = temp.path().join("target");
     guests::build_in(&toolchain, temp.path(), &target).expect("it builds");
     let bytes = fs::read(target.join(toolchain::TARGET).join("release/guest.wasm")).expect("the guest");
@@ -37,13 +39,29 @@ fn debians_packages_build_a_guest() {
 }
 
 #[test]
-fn a_forced_way_that_fails_says_which_why_and_what_to_do() {
-    let xtask = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["guests", "--toolchain", "debian"])
-        .env("PATH", Path::new(env!("CARGO")).parent().expect("cargo's folder"))
-        .output()
-        .expect("runs");
-    assert!(!xtask.status.success());
-    let said = String::from_utf8_lossy(&xtask.stderr);
-    assert!(said.contains("debian: there is no apt-get here; this way needs Debian"), "{said}");
+fn a_way_that_fails_says_which_why_and_what_to_do() {
+    // Nothing at all is on the path of this machine.
+    let temp = tempfile::tempdir().expect("a temporary folder");
+    let installed = "installed: Rust must be installed: cannot run `rustc ";
+    let rustup = "rustup: `rustup target add wasm32-wasip1` must work: cannot run `rustup ";
+    let debian = "debian: there is no apt-get here; this way needs Debian";
+    for (way, expected) in [
+        ("installed", &[installed][..]),
+        ("rustup", &[rustup]),
+        ("debian", &[debian]),
+        ("auto", &[installed, rustup, debian]),
+    ] {
+        let xtask = Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .args(["guests", "--toolchain", way])
+            .env("PATH", temp.path())
+            .env("UNSHIP_CACHE", temp.path().join("cache"))
+            .output()
+            .expect("runs");
+        let said = String::from_utf8_lossy(&xtask.stderr);
+        assert!(!xtask.status.success(), "{way}");
+        for text in expected {
+            assert!(said.contains(text), "{way}: {said}");
+        }
+        assert_eq!(said.matches("\n  ").count(), if way == "auto" { 4 } else { 1 }, "{said}");
+    }
 }
