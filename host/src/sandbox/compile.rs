@@ -174,6 +174,7 @@ fn failure(status: ExitStatus, reason: &mut File, limits: &CompileLimits) -> Res
 
 /// The whole life of a compiling process: limits itself, reads the component from standard input, writes the code to
 /// standard output.
+#[expect(clippy::disallowed_methods, reason = "a process that only compiles: its end is its answer")]
 pub fn compile_child_main() -> ! {
     let code = match confine().and_then(|()| input()) {
         Err(error) => fail(EXIT_SETUP, &error.to_string()),
@@ -195,6 +196,7 @@ fn compiled(component: &[u8]) -> Vec<u8> {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a process that only compiles: its end is its answer")]
 fn fail(status: i32, reason: &str) -> ! {
     // Nobody is left to tell when standard error does not work either.
     drop(std::io::stderr().write_all(reason.as_bytes()));

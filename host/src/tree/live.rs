@@ -66,8 +66,8 @@ impl LiveTree {
         Ok(Object {
             handle,
             kind: kind(FileType::from_raw_mode(stat.st_mode)),
-            links: stat.st_nlink as u64,
-            identity: (stat.st_dev as u64, stat.st_ino as u64),
+            links: link_count(&stat),
+            identity: (stat.st_dev, stat.st_ino),
             size: u64::try_from(stat.st_size).unwrap_or(0),
         })
     }
@@ -193,15 +193,20 @@ fn time(seconds: i64, nanoseconds: i64) -> Option<SystemTime> {
     }
 }
 
+#[cfg_attr(target_arch = "x86_64", expect(clippy::unnecessary_cast, reason = "other machines count links in 32 bits"))]
+fn link_count(stat: &fs::Stat) -> u64 {
+    stat.st_nlink as u64
+}
+
 pub(super) fn to_stat(stat: &fs::Stat) -> Stat {
     Stat {
         kind: kind(FileType::from_raw_mode(stat.st_mode)),
-        links: stat.st_nlink as u64,
+        links: link_count(stat),
         size: u64::try_from(stat.st_size).unwrap_or(0),
         accessed: time(stat.st_atime, stat.st_atime_nsec as i64),
         modified: time(stat.st_mtime, stat.st_mtime_nsec as i64),
         changed: time(stat.st_ctime, stat.st_ctime_nsec as i64),
-        identity: (stat.st_dev as u64, stat.st_ino as u64),
+        identity: (stat.st_dev, stat.st_ino),
     }
 }
 
