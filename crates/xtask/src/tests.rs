@@ -13,7 +13,11 @@ use anyhow::{Result, bail};
 pub fn run(way: Way, args: &[String]) -> Result<()> {
     let guests = guests::build(&Toolchain::find(way)?)?;
     let parts = site::parts(guests.clone())?;
-    let workspace: &[&str] = if args.iter().any(|a| a == "-p" || a == "--package") { &[] } else { &["--workspace"] };
+    let is_for_one = args.iter().any(|a| a == "-p" || a == "--package");
+    let workspace: &[&str] = if is_for_one { &[] } else { &["--workspace"] };
+    if args.is_empty() {
+        test_sdk()?;
+    }
     say("running the tests");
     let status = clean("cargo")
         .args(["test", "--release", "--locked"])
@@ -26,6 +30,20 @@ pub fn run(way: Way, args: &[String]) -> Result<()> {
         .status()?;
     if !status.success() {
         bail!("tests failed ({status})");
+    }
+    Ok(())
+}
+
+/// The guests' SDK is in no workspace of the host; what it does on any target is tested here.
+fn test_sdk() -> Result<()> {
+    say("running the tests of the guests' SDK");
+    let status = clean("cargo")
+        .args(["test", "--quiet", "--release", "--locked"])
+        .current_dir(repo().join("crates/step"))
+        .env("CARGO_TARGET_DIR", repo().join("target/step"))
+        .status()?;
+    if !status.success() {
+        bail!("tests of the guests' SDK failed ({status})");
     }
     Ok(())
 }
