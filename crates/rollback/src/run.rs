@@ -87,7 +87,10 @@ impl RunState {
                 self.phase = Phase::Ended;
                 self.ended = Some((Outcome::Refused, None, Some(reason.clone())));
             }
-            (Event::RunStarted { story, plan, .. }, Phase::Fresh) => {
+            (Event::RunStarted { story, plan, digest, .. }, Phase::Fresh) => {
+                if *digest != plan.digest() || *story != plan.story {
+                    return Err(illegal(self));
+                }
                 self.begin(record, story);
                 self.phase = Phase::BetweenUnits;
                 self.plan = Some(plan.clone());
@@ -96,7 +99,7 @@ impl RunState {
             }
             (Event::UnitStarted { unit }, Phase::BetweenUnits) if self.expects(unit) => self.phase = Phase::InUnit,
             (Event::EffectApplied { unit, n, effect, image }, Phase::InUnit) if self.expects(unit) => {
-                if self.role() != Some(UnitRole::Step) {
+                if self.role() != Some(UnitRole::Step) || !self.plans(unit, *n, effect, &record.run) {
                     return Err(illegal(self));
                 }
                 let applied = AppliedEffect { unit: unit.clone(), n: *n, effect: effect.clone(), image: image.clone() };
@@ -162,6 +165,13 @@ impl RunState {
     fn expects(&self, unit: &str) -> bool {
         let known = self.plan.as_ref().and_then(|plan| plan.units.get(self.position));
         self.failed.is_none() && known.is_some_and(|u| u.name == unit)
+    }
+
+    /// Whether `effect` is what the plan has at this place of the unit in hand, and was not applied yet.
+    fn plans(&self, unit: &str, n: usize, effect: &Effect, run: &RunId) -> bool {
+        let planned = self.plan.as_ref().and_then(|plan| plan.units.get(self.position)?.effects.get(n));
+        let fits = planned.is_some_and(|p| p.effect.same_thing(&effect.clone().symbolic(run.as_str())));
+        fits && !self.applied.iter().any(|applied| applied.unit == unit && applied.n == n)
     }
 
     /// What comes next.
