@@ -1,7 +1,7 @@
 //! The one error of the command line: what failed, why, what to do, and the place in a file if one is at fault.
 
 use crate::exit::Exit;
-use std::{error::Error, fmt, path::Path};
+use std::{error::Error, fmt, ops::Range, path::Path};
 use unship_policy::FileError;
 
 /// See the module.
@@ -78,21 +78,27 @@ impl CliError {
 
     /// A file that a person wrote is at fault.
     pub fn in_file(path: &Path, text: &str, error: FileError) -> CliError {
-        let shown = path.display().to_string();
-        let mut this = CliError::user(format!("{shown} is not valid"));
-        if let (Some(span), Some((line, column))) = (&error.span, error.line_column(text)) {
-            this.place = Some(Place {
-                file: shown,
-                text: text.to_owned(),
-                start: span.start,
-                len: span.end.saturating_sub(span.start),
-                line,
-                column,
-            });
+        let mut this = CliError::user(format!("{} is not valid", path.display()));
+        if let Some(span) = &error.span {
+            this = this.at(path, text, span.clone());
         }
-        this.hint = error.help.clone();
+        this.hint = error.help;
         this.causes.push(error.message);
         this
+    }
+
+    /// With the place in a file of which it speaks.
+    pub fn at(mut self, path: &Path, text: &str, span: Range<usize>) -> CliError {
+        let error = FileError { message: String::new(), span: Some(span.clone()), help: None };
+        self.place = error.line_column(text).map(|(line, column)| Place {
+            file: path.display().to_string(),
+            text: text.to_owned(),
+            start: span.start,
+            len: span.end.saturating_sub(span.start),
+            line,
+            column,
+        });
+        self
     }
 
     /// The error as a JSON object's fields.

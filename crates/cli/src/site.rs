@@ -6,7 +6,9 @@ use std::{
     io::Read as _,
     path::{Path, PathBuf},
 };
-use unship_policy::{Bundle, ResolvedStory, SitePolicy, StoryId, StoryPolicy, TrustRoot, VerifiedBundle, resolve};
+use unship_policy::{
+    Bundle, GrantError, ResolvedStory, SitePolicy, StoryId, StoryPolicy, TrustRoot, VerifiedBundle, resolve,
+};
 use unship_store::SiteStore;
 
 /// Bytes of a policy file at most.
@@ -126,15 +128,21 @@ impl Site {
     pub fn resolved(&self, id: &StoryId) -> Result<ResolvedStory> {
         let story = self.story(id)?;
         let bundle = self.verified(&story)?;
-        resolve(bundle, &story, &self.policy).map_err(|e| match e {
-            unship_policy::GrantError::Policy(e) => {
-                let file = self.path.join(format!("policies/{id}.toml"));
-                let text = read_text(&file).unwrap_or_default();
-                CliError::in_file(&file, &text, e)
+        resolve(bundle, &story, &self.policy).map_err(|e| {
+            let file = self.path.join(format!("policies/{id}.toml"));
+            let text = read_text(&file).unwrap_or_default();
+            match e {
+                GrantError::Policy(e) => CliError::in_file(&file, &text, e),
+                e => {
+                    let refused = CliError::refused(format!("story {id} asks for what the policies do not give"))
+                        .because(&e)
+                        .hint(format!("grant it in policies/{id}.toml, or use a bundle that asks for less"));
+                    match e {
+                        GrantError::NotPermitted { span: Some(span), .. } => refused.at(&file, &text, span),
+                        _ => refused,
+                    }
+                }
             }
-            e => CliError::refused(format!("story {id} asks for what the policies do not give"))
-                .because(&e)
-                .hint(format!("grant it in policies/{id}.toml, or use a bundle that asks for less")),
         })
     }
 }
@@ -185,10 +193,6 @@ pub fn read_module(path: &Path) -> Result<Vec<u8>> {
 /// A bundle, taken apart but not believed.
 pub fn read_bundle(path: &Path) -> Result<Bundle> {
     let bytes = read_module(path)?;
-    Bundle::parse(bytes.into()).map_err(|e| match e {
-        unship_policy::BundleError::Manifest(e) => {
-            CliError::user(format!("the manifest in {} is not valid", path.display())).because(&e)
-        }
-        e => CliError::refused(format!("{} is not a bundle", path.display())).because(&e),
-    })
+    Bundle::parse(bytes.into())
+        .map_err(|e| CliError::refused(format!("{} is not a bundle", path.display())).because(&e))
 }

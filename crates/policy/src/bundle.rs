@@ -37,8 +37,13 @@ pub enum BundleError {
     #[error("{0}; `unship pack` puts the manifest in its place")]
     Misplaced(String),
     /// The manifest's text is at fault.
-    #[error("the bundle's manifest is not valid: {0}")]
-    Manifest(FileError),
+    #[error("the bundle's manifest is not valid{}: {error}", at(*.place))]
+    Manifest {
+        /// What is wrong with it.
+        error: FileError,
+        /// Line and column in the manifest.
+        place: Option<(usize, usize)>,
+    },
     /// Nobody signed.
     #[error("the bundle is not signed; `unship sign` signs it")]
     Unsigned,
@@ -56,6 +61,14 @@ pub enum BundleError {
     /// Already signed by this key.
     #[error("this key has signed the bundle already")]
     SignedTwice,
+}
+
+fn at(place: Option<(usize, usize)>) -> String {
+    place.map_or_else(String::new, |(line, column)| format!(", at line {line}, column {column}"))
+}
+
+fn manifest_of(text: &str) -> Result<Manifest, BundleError> {
+    Manifest::parse(text).map_err(|error| BundleError::Manifest { place: error.line_column(text), error })
 }
 
 /// A bundle taken apart; nothing in it is trusted yet.
@@ -168,7 +181,7 @@ pub fn pack(component: &[u8], manifest: &str) -> Result<Vec<u8>, BundleError> {
             return Err(BundleError::Misplaced(format!("the component holds a section {name:?} already")));
         }
     }
-    Manifest::parse(manifest).map_err(BundleError::Manifest)?;
+    manifest_of(manifest)?;
     let mut bytes = component.to_vec();
     bytes.extend(custom_section(MANIFEST, manifest.as_bytes()));
     Bundle::parse(bytes.into()).map(|bundle| bundle.bytes.to_vec())
@@ -234,7 +247,7 @@ impl Bundle {
         };
         let text = bytes.get(manifest_text.clone()).filter(|t| t.len() <= MANIFEST_BYTES_MAX);
         let text = text.and_then(|t| std::str::from_utf8(t).ok()).ok_or(BundleError::Damaged(manifest_text.start))?;
-        let manifest = Manifest::parse(text).map_err(BundleError::Manifest)?;
+        let manifest = manifest_of(text)?;
         Ok(Bundle { subject, manifest, manifest_text, signatures, bytes })
     }
 

@@ -7,7 +7,10 @@ use crate::{
     meaning::{FlagsMeaning, Limits},
     tables::Definitions,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 /// What one step or check holds. Its only sources are [`resolve`] and, for `exec`, [`Grant::whole_folders`].
 #[derive(Debug, Clone)]
@@ -48,6 +51,8 @@ pub enum GrantError {
         unit: String,
         /// The power, as a policy would write it.
         power: String,
+        /// The unit's table in the story's policy, if it has one.
+        span: Option<Range<usize>>,
     },
     /// The policy permits, and the manifest requests, a name without a meaning.
     #[error("the {kind} `{unit}` requests `{power}`, but no policy says what {name:?} means")]
@@ -85,7 +90,7 @@ pub struct ResolvedStory {
 /// name that site and story both define.
 pub fn resolve(bundle: VerifiedBundle, story: &StoryPolicy, site: &SitePolicy) -> Result<ResolvedStory, GrantError> {
     let manifest = bundle.manifest();
-    let definitions = merge(&site.definitions, &story.definitions)?;
+    let definitions = merge(&site.definitions, story)?;
     for (unit, (permitted, span)) in &story.grants {
         let Some(known) = manifest.units.iter().find(|u| u.name == *unit) else {
             let names: Vec<&str> = manifest.units.iter().map(|u| u.name.as_str()).collect();
@@ -104,8 +109,11 @@ pub fn resolve(bundle: VerifiedBundle, story: &StoryPolicy, site: &SitePolicy) -
     let nothing = Capabilities::default();
     let mut grants = Vec::new();
     for unit in &manifest.units {
-        let permitted = story.grants.get(&unit.name).map_or(&nothing, |(powers, _)| powers);
-        let fit = Fit { story: story.id.as_str(), kind: unit.kind.word(), unit: unit.name.as_str() };
+        let (permitted, span) = match story.grants.get(&unit.name) {
+            Some((powers, span)) => (powers, Some(span)),
+            None => (&nothing, None),
+        };
+        let fit = Fit { story: story.id.as_str(), kind: unit.kind.word(), unit: unit.name.as_str(), span };
         fit.permits(&unit.requests, permitted)?;
         fit.names_mean(&unit.requests, &definitions)?;
         grants.push(Grant {
@@ -123,11 +131,18 @@ struct Fit<'a> {
     story: &'a str,
     kind: &'static str,
     unit: &'a str,
+    span: Option<&'a Range<usize>>,
 }
 
 impl Fit<'_> {
     fn refuse(&self, power: String) -> GrantError {
-        GrantError::NotPermitted { story: self.story.to_owned(), kind: self.kind, unit: self.unit.to_owned(), power }
+        GrantError::NotPermitted {
+            story: self.story.to_owned(),
+            kind: self.kind,
+            unit: self.unit.to_owned(),
+            power,
+            span: self.span.cloned(),
+        }
     }
 
     fn permits(&self, asked: &Capabilities, permitted: &Capabilities) -> Result<(), GrantError> {
@@ -209,38 +224,39 @@ fn named_powers(powers: &Capabilities) -> [(&'static str, &BTreeSet<Name>); 8] {
     ]
 }
 
-fn merge(site: &Definitions, story: &Definitions) -> Result<Definitions, FileError> {
+fn merge(site: &Definitions, policy: &StoryPolicy) -> Result<Definitions, FileError> {
     let mut all = site.clone();
-    let twice = |what: &str, name: &str| FileError {
-        message: format!("{what} {name:?} is defined in site.toml already"),
-        span: None,
+    let story = &policy.definitions;
+    let twice = |what: &'static str, name: &str| FileError {
+        message: format!("the {what} {name:?} is defined in site.toml already"),
+        span: policy.places.get(&(what, name.to_owned())).cloned(),
         help: Some("one name has one meaning: rename or remove one of the two".to_owned()),
     };
     for (name, folder) in &story.folders {
         if all.folders.get(name).is_some_and(|known| known != folder) {
-            return Err(twice("the folder", name));
+            return Err(twice("folder", name));
         }
         all.folders.insert(name.clone(), folder.clone());
     }
     if let Some(flags) = &story.flags {
         if all.flags.is_some() {
-            return Err(twice("the table", "flags"));
+            return Err(twice("table", "flags"));
         }
         all.flags = Some(flags.clone());
     }
     for (name, meaning) in &story.commands {
         if all.commands.insert(name.clone(), meaning.clone()).is_some() {
-            return Err(twice("the command", name.as_str()));
+            return Err(twice("command", name.as_str()));
         }
     }
     for (name, meaning) in &story.services {
         if all.services.insert(name.clone(), meaning.clone()).is_some() {
-            return Err(twice("the service", name.as_str()));
+            return Err(twice("service", name.as_str()));
         }
     }
     for (name, meaning) in &story.processes {
         if all.processes.insert(name.clone(), meaning.clone()).is_some() {
-            return Err(twice("the process selector", name.as_str()));
+            return Err(twice("process selector", name.as_str()));
         }
     }
     all.folders.entry(crate::pattern::DEFAULT_FOLDER.to_owned()).or_insert_with(|| ".".to_owned());

@@ -27,6 +27,8 @@ pub struct StoryPolicy {
     pub definitions: Definitions,
     /// What each step and check is permitted, with the place of its table for messages.
     pub(crate) grants: BTreeMap<Name, (Capabilities, Range<usize>)>,
+    /// Where each name is defined, by the kind of name, for messages.
+    pub(crate) places: BTreeMap<(&'static str, String), Range<usize>>,
     /// As written: they are resolved against the site's own.
     limits: RawLimits,
 }
@@ -37,7 +39,7 @@ struct RawStoryPolicy {
     story: RawStory,
     #[serde(default)]
     folders: BTreeMap<Spanned<String>, Spanned<String>>,
-    flags: Option<RawFlagsMeaning>,
+    flags: Option<Spanned<RawFlagsMeaning>>,
     #[serde(default)]
     commands: BTreeMap<Spanned<String>, RawCommand>,
     #[serde(default)]
@@ -85,7 +87,7 @@ impl StoryPolicy {
         }
         let definitions = RawDefinitions {
             folders: &raw.folders,
-            flags: raw.flags.as_ref(),
+            flags: raw.flags.as_ref().map(Spanned::get_ref),
             commands: &raw.commands,
             services: &raw.services,
             processes: &raw.processes,
@@ -95,6 +97,15 @@ impl StoryPolicy {
             grants.insert(name(unit)?, (powers.parse()?, unit.span()));
         }
         raw.limits.over(&Limits::default())?;
+        let mut places = BTreeMap::new();
+        let mut defines = |what, name: &Spanned<String>| places.insert((what, name.get_ref().clone()), name.span());
+        raw.folders.keys().for_each(|name| drop(defines("folder", name)));
+        raw.commands.keys().for_each(|name| drop(defines("command", name)));
+        raw.services.keys().for_each(|name| drop(defines("service", name)));
+        raw.processes.keys().for_each(|name| drop(defines("process selector", name)));
+        if let Some(flags) = &raw.flags {
+            places.insert(("table", "flags".to_owned()), flags.span());
+        }
         Ok(StoryPolicy {
             id,
             title: raw.story.title,
@@ -102,6 +113,7 @@ impl StoryPolicy {
             signed_by,
             definitions: definitions.parse()?,
             grants,
+            places,
             limits: raw.limits,
         })
     }

@@ -35,13 +35,18 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let store = context.site()?.store()?;
     let out = context.out;
     match &args.what {
-        What::Show { run } => for_each(&store, |entry, record| {
-            if run.as_ref().is_none_or(|run| run == record.run.as_str()) {
-                out.text(format!("{:>5} {} {} {}", entry.seq, time(record.at_ms), record.run, line(record)));
-                out.object(&serde_json::json!({ "type": "record", "seq": entry.seq, "hash": hex(entry.hash), "record": record }));
+        What::Show { run } => {
+            if let Some(run) = run {
+                History::read(&store)?.run(run)?;
             }
-            Ok(())
-        })?,
+            for_each(&store, |entry, record| {
+                if run.as_ref().is_none_or(|run| run == record.run.as_str()) {
+                    out.text(format!("{:>5} {} {} {}", entry.seq, time(record.at_ms), record.run, line(record)));
+                    out.object(&serde_json::json!({ "type": "record", "seq": entry.seq, "hash": hex(entry.hash), "record": record }));
+                }
+                Ok(())
+            })?
+        }
         What::Verify => {
             let report = unship_store::verify(&store.journal_path()).map_err(|e| not_intact(&e))?;
             let history = History::read(&store)?;
