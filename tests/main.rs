@@ -1,5 +1,6 @@
 //! Acceptance: the built binary against real trees, processes and signals. `cargo xtask test` runs it.
 
+mod bad_input;
 mod main_job;
 mod readme;
 mod support;
