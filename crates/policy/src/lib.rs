@@ -3,6 +3,25 @@
 //! Pure: text and bytes come in, proofs come out. No clock, no environment, no file system, no printing, no wasmtime.
 //! Only this crate can build a [`Grant`] (what a step really holds) or a [`VerifiedBundle`] (bytes whose signatures
 //! were checked); both have private fields and one way in.
+//!
+//! ```
+//! use unship_policy::{Grant, VerifiedBundle};
+//! fn look(grant: &Grant, bundle: &VerifiedBundle) {
+//!     let _ = (grant.unit(), bundle.manifest());
+//! }
+//! ```
+//! ```compile_fail,E0451
+//! use unship_policy::Grant;
+//! fn forge() -> Grant {
+//!     Grant { unit: "any".to_owned(), ..Grant::nothing("any") }
+//! }
+//! ```
+//! ```compile_fail,E0451
+//! use unship_policy::{Bundle, VerifiedBundle};
+//! fn forge(bundle: Bundle) -> VerifiedBundle {
+//!     VerifiedBundle { bundle, signers: Vec::new() }
+//! }
+//! ```
 
 mod bundle;
 mod capability;
