@@ -1,6 +1,9 @@
 //! Acceptance: the built binary against real trees, processes and signals. `cargo xtask test` runs it.
 
 mod bad_input;
+mod code_cache;
+mod exec;
+mod limits;
 mod main_job;
 mod readme;
 mod support;
