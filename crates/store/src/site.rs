@@ -220,7 +220,7 @@ fn refuse_symlink(site: &Path) -> Result<(), SiteError> {
 
 fn check_private(dir: &Dir) -> Result<(), SiteError> {
     let stat = rustix::fs::fstat(dir).naming("look at", dir.path())?;
-    check_owner(stat.st_uid, stat.st_mode, 0o022, dir.path())
+    check_owner(stat.st_uid, stat.st_mode, 0o077, dir.path())
 }
 
 fn read_key(dir: &Dir) -> Result<Option<[u8; 32]>, SiteError> {

@@ -153,7 +153,7 @@ fn refuses_what_others_could_have_made() {
         let error = opened.unwrap_err().to_string();
         assert!(error.contains("it is a symbolic link"), "{error}");
     }
-    for (name, bad, good) in [("", 0o770, 0o700), ("", 0o702, 0o700), ("key", 0o640, 0o600)] {
+    for (name, bad, good) in [("", 0o770, 0o700), ("", 0o755, 0o700), ("", 0o702, 0o700), ("key", 0o640, 0o600)] {
         let path = store.path().join(name);
         fs::set_permissions(&path, Permissions::from_mode(bad)).unwrap();
         let error = SiteStore::open(real.path()).unwrap_err().to_string();
