@@ -244,15 +244,19 @@ fn end_of(error: &wasmtime::Error, budget: &Budget) -> StepEnd {
     StepEnd::Trapped(trap_text(error))
 }
 
-/// The root cause, and the names of the guest's frames, innermost first.
+/// The root cause, and the names of the guest's frames, innermost first; a recursion is one frame and how often it
+/// follows itself.
 fn trap_text(error: &wasmtime::Error) -> String {
     let mut text = error.root_cause().to_string();
     let frames = error.downcast_ref::<WasmBacktrace>().map(WasmBacktrace::frames).unwrap_or_default();
-    for frame in frames {
-        text.push_str("\n  at ");
-        match frame.func_name() {
-            Some(name) => text.push_str(&format!("{:#}", rustc_demangle::demangle(name))),
-            None => text.push_str(&format!("function {}", frame.func_index())),
+    let names = frames.iter().map(|frame| match frame.func_name() {
+        Some(name) => format!("{:#}", rustc_demangle::demangle(name)),
+        None => format!("function {}", frame.func_index()),
+    });
+    for same in names.collect::<Vec<_>>().chunk_by(|one, next| one == next) {
+        text.push_str(&format!("\n  at {}", same[0]));
+        if same.len() > 1 {
+            text.push_str(&format!(" ({} frames)", same.len()));
         }
     }
     bounded(text)
