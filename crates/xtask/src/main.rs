@@ -1,6 +1,7 @@
 //! `cargo xtask …`: everything that the project does to itself. The guests' toolchain and the guests, the practice site,
 //! the demo, tests, lints, measurements. Each verb sets up what it needs.
 
+mod bench;
 mod demo;
 mod guests;
 mod lint;
@@ -43,6 +44,14 @@ enum Verb {
     Demo {
         /// A new folder for the site; otherwise one among the temporary files
         dir: Option<PathBuf>,
+        #[command(flatten)]
+        built: Built,
+    },
+    /// Times story 1.3 beside the seed's bash script
+    Bench {
+        /// Counted runs of each
+        #[arg(long, default_value_t = 20)]
+        runs: usize,
         #[command(flatten)]
         built: Built,
     },
@@ -106,6 +115,7 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Lint => lint::run(cli.toolchain),
         Verb::Test { args } => tests::run(cli.toolchain, &args),
         Verb::Demo { dir, built } => demo::run(dir, &built.parts(cli.toolchain)?),
+        Verb::Bench { runs, built } => bench::run(&built.parts(cli.toolchain)?, runs),
         Verb::Site { dir, built } => {
             let parts = built.parts(cli.toolchain)?;
             site::lay_out(&dir, &parts)?;
