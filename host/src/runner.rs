@@ -3,7 +3,9 @@
 
 use crate::{
     gate::{Gate, Ground, Images, Pinned, Use, World, WorldError, Written},
-    sandbox::{Code, Engine, Entry, Kind, LinkError, Loaded, StepEnd, StepNamesError, Stdio, link, run_step, step_names},
+    sandbox::{
+        Code, Engine, Entry, Kind, LinkError, Loaded, Stdio, StepEnd, StepNamesError, link, run_step, step_names,
+    },
 };
 use std::{
     collections::BTreeSet,

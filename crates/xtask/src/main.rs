@@ -83,9 +83,8 @@ impl Built {
     fn parts(self, toolchain: Way) -> Result<site::Parts> {
         match self {
             Built { guests: Some(guests), unship: Some(unship), service: Some(service) } => {
-                let [unship, service, guests] = [unship, service, guests].map(|part| {
-                    part.canonicalize().with_context(|| format!("{} is not built", part.display()))
-                });
+                let [unship, service, guests] = [unship, service, guests]
+                    .map(|part| part.canonicalize().with_context(|| format!("{} is not built", part.display())));
                 Ok(site::Parts { unship: unship?, service: service?, guests: guests? })
             }
             _ => site::parts(guests::build(&Toolchain::find(toolchain)?)?),

@@ -242,7 +242,8 @@ impl Gate {
         }
         self.times_changed.insert(before.identity);
         let since = |time: Option<SystemTime>| {
-            time.and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok()).map_or_else(|| "?".to_owned(), |d| format!("{d:?}"))
+            time.and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok())
+                .map_or_else(|| "?".to_owned(), |d| format!("{d:?}"))
         };
         let was = format!("accessed {} modified {} since the epoch", since(before.accessed), since(before.modified));
         Ok(self.ledger.made(number, effect, Some(Image::Value { was }), Vec::new())?)

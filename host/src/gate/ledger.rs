@@ -205,11 +205,22 @@ impl Ledger {
     }
 
     /// The effect was made.
-    pub fn made(&mut self, number: Number, effect: Effect, image: Option<Image>, notes: Vec<String>) -> Result<(), Stop> {
-        let pending = matches!(&effect, Effect::FileCreated { content: None, .. } | Effect::FileWritten { content: None, .. });
+    pub fn made(
+        &mut self,
+        number: Number,
+        effect: Effect,
+        image: Option<Image>,
+        notes: Vec<String>,
+    ) -> Result<(), Stop> {
+        let pending =
+            matches!(&effect, Effect::FileCreated { content: None, .. } | Effect::FileWritten { content: None, .. });
         if !pending {
-            let event =
-                Event::EffectApplied { unit: self.unit.clone(), n: number.0, effect: effect.clone(), image: image.clone() };
+            let event = Event::EffectApplied {
+                unit: self.unit.clone(),
+                n: number.0,
+                effect: effect.clone(),
+                image: image.clone(),
+            };
             self.entries.push(Entry { number, effect, image, notes, pending });
             return self.write(event);
         }
@@ -220,7 +231,8 @@ impl Ledger {
     /// What the file of effect `number` holds now that nobody writes to it any more.
     pub fn settle(&mut self, number: Number, content: unship_rollback::Content) {
         if let Some(entry) = self.entries.iter_mut().find(|e| e.number == number)
-            && let Effect::FileCreated { content: slot, .. } | Effect::FileWritten { content: slot, .. } = &mut entry.effect
+            && let Effect::FileCreated { content: slot, .. } | Effect::FileWritten { content: slot, .. } =
+                &mut entry.effect
         {
             *slot = Some(content);
         }
@@ -241,7 +253,8 @@ impl Ledger {
         if self.denied.len() >= self.limits.denials_max {
             return Err(Stop::Limit { limit: "denials", allowed: format!("{} denied calls", self.limits.denials_max) });
         }
-        let event = Event::AccessDenied { unit: self.unit.clone(), what: denial.what.clone(), rule: denial.rule.clone() };
+        let event =
+            Event::AccessDenied { unit: self.unit.clone(), what: denial.what.clone(), rule: denial.rule.clone() };
         self.denied.push(denial);
         self.write(event)
     }
@@ -291,7 +304,12 @@ impl Ledger {
             .collect();
         let summaries: Vec<Event> = std::mem::take(&mut self.accesses)
             .into_iter()
-            .map(|((right, place), count)| Event::AccessSummed { unit: self.unit.clone(), right: right.to_owned(), place, count })
+            .map(|((right, place), count)| Event::AccessSummed {
+                unit: self.unit.clone(),
+                right: right.to_owned(),
+                place,
+                count,
+            })
             .collect();
         for event in pending.into_iter().chain(summaries) {
             if let Err(stop) = self.write(event) {

@@ -110,9 +110,11 @@ impl Gate {
     /// # Errors
     /// [`WorldError`] for a folder that cannot be opened.
     pub fn for_exec(dirs: &[(String, PathBuf, bool)], limits: Limits) -> Result<Gate, WorldError> {
-        let folders: Vec<(String, PathBuf)> = dirs.iter().map(|(guest, path, _)| (guest.clone(), path.clone())).collect();
+        let folders: Vec<(String, PathBuf)> =
+            dirs.iter().map(|(guest, path, _)| (guest.clone(), path.clone())).collect();
         let world = World::of_folders(&folders)?;
-        let grant = Grant::whole_folders(dirs.iter().enumerate().map(|(i, (_, _, read_only))| (format!("dir{i}"), *read_only)));
+        let grant =
+            Grant::whole_folders(dirs.iter().enumerate().map(|(i, (_, _, read_only))| (format!("dir{i}"), *read_only)));
         let ledger = Ledger::in_memory("exec", limits);
         Ok(Gate::with(Box::new(world), grant, ledger, None))
     }
@@ -292,7 +294,13 @@ impl Gate {
     }
 
     /// Runs `then` on what `path` leads to, and releases it afterwards.
-    fn with_found<T>(&mut self, base: Node, path: &str, follow: bool, then: impl FnOnce(&mut Gate, &Found) -> Fs<T>) -> Fs<T> {
+    fn with_found<T>(
+        &mut self,
+        base: Node,
+        path: &str,
+        follow: bool,
+        then: impl FnOnce(&mut Gate, &Found) -> Fs<T>,
+    ) -> Fs<T> {
         let found = self.find(base, path, follow)?;
         let result = then(self, &found);
         self.forget(&found);
@@ -375,7 +383,8 @@ impl Gate {
                 let source = Place { folder: from.folder.clone(), path: from.path.join(&below) };
                 let target = Place { folder: to.folder.clone(), path: to.path.join(&below) };
                 let judged = if looked_at > self.limits().entries_max {
-                    Err(Stop::Limit { limit: "entries", allowed: format!("{} entries", self.limits().entries_max) }.into())
+                    Err(Stop::Limit { limit: "entries", allowed: format!("{} entries", self.limits().entries_max) }
+                        .into())
                 } else {
                     self.demand_same_rights(&source, &target)
                 };

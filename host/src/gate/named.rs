@@ -58,7 +58,13 @@ impl Gate {
         result
     }
 
-    fn flag_set_in(&mut self, meaning: &FlagsMeaning, found: &crate::tree::Found, flag: &Name, value: &str) -> Call<()> {
+    fn flag_set_in(
+        &mut self,
+        meaning: &FlagsMeaning,
+        found: &crate::tree::Found,
+        flag: &Name,
+        value: &str,
+    ) -> Call<()> {
         let text = self.read_whole(found)?;
         let from = flag_value(meaning, &text, flag)?;
         let edited = flags::write(meaning, &text, flag, value).map_err(|e| Refusal::Failed(e.to_string()))?;
@@ -156,7 +162,10 @@ impl Gate {
             command_line: "(a process of another user, which cannot be looked into)".to_owned(),
         }));
         if all.is_empty() && holders.hidden {
-            return Err(Refusal::Failed("other users' processes are hidden here, so nobody can say who holds it".to_owned()).into());
+            return Err(Refusal::Failed(
+                "other users' processes are hidden here, so nobody can say who holds it".to_owned(),
+            )
+            .into());
         }
         Ok(all)
     }
@@ -268,10 +277,14 @@ impl Gate {
                 })?;
                 if output.dropped_bytes > 0 {
                     let dropped = output.dropped_bytes;
-                    self.ledger.line("warn", &format!("{name}: {dropped} bytes of output were dropped; see its `output` limit"))?;
+                    self.ledger.line(
+                        "warn",
+                        &format!("{name}: {dropped} bytes of output were dropped; see its `output` limit"),
+                    )?;
                 }
                 if output.output_is_held {
-                    self.ledger.line("warn", &format!("{name}: a process that it left behind still has its output open"))?;
+                    self.ledger
+                        .line("warn", &format!("{name}: a process that it left behind still has its output open"))?;
                 }
                 let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
                 return Ok(CommandPrinted { stdout: text(output.stdout), stderr: text(output.stderr) });

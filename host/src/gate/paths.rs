@@ -63,7 +63,8 @@ impl Gate {
             }
             Kind::Other => {
                 let what = format!("opening {}", show(&found.place));
-                let denial = self.denial(what, "it is a FIFO, socket or device; only regular files and directories are opened");
+                let denial =
+                    self.denial(what, "it is a FIFO, socket or device; only regular files and directories are opened");
                 Err(self.deny(denial, Errno::PERM))
             }
             Kind::Directory => self.open_directory(found, object, how),
@@ -181,7 +182,8 @@ impl Gate {
             // The denial is written down on the ordinary way.
             Err(_) => return self.stat_at(base, path, follow).map(|stat| stat.identity),
         };
-        let parent = found.place.path.parent().map(|p| Place { folder: found.place.folder.clone(), path: p.to_owned() });
+        let parent =
+            found.place.path.parent().map(|p| Place { folder: found.place.folder.clone(), path: p.to_owned() });
         let listed = parent.is_some_and(|parent| self.grant.holds(FileRight::List, &parent));
         let link = found.object.is_some_and(|o| o.kind == Kind::Symlink);
         let identity = found.object.map(|o| o.identity).filter(|_| listed && !(follow && link));
@@ -196,7 +198,14 @@ impl Gate {
     ///
     /// # Errors
     /// `EACCES` without the grant.
-    pub fn set_times_at(&mut self, base: Node, path: &str, follow: bool, accessed: NewTime, modified: NewTime) -> Fs<()> {
+    pub fn set_times_at(
+        &mut self,
+        base: Node,
+        path: &str,
+        follow: bool,
+        accessed: NewTime,
+        modified: NewTime,
+    ) -> Fs<()> {
         self.with_found(base, path, follow, |gate, found| {
             let object = existing(found)?;
             gate.change_times(object.handle, accessed, modified)
@@ -204,7 +213,12 @@ impl Gate {
     }
 
     /// Declares `effect`, does it, writes it down; a refusal by the system withdraws it.
-    fn perform(&mut self, effect: Effect, image: Option<Image>, act: impl FnOnce(&mut Gate) -> Result<(), Errno>) -> Fs<()> {
+    fn perform(
+        &mut self,
+        effect: Effect,
+        image: Option<Image>,
+        act: impl FnOnce(&mut Gate) -> Result<(), Errno>,
+    ) -> Fs<()> {
         let number = self.ledger.intend(&effect)?;
         if let Err(e) = act(self) {
             self.ledger.withdraw(number);
@@ -282,7 +296,8 @@ impl Gate {
             return self.spent(e);
         }
         let what = format!("changing {}", show(place));
-        let denial = self.denial(what, "it lies on another file system than its folder, so no before-image can be kept by a rename");
+        let denial = self
+            .denial(what, "it lies on another file system than its folder, so no before-image can be kept by a rename");
         self.deny(denial, Errno::XDEV)
     }
 
@@ -388,10 +403,12 @@ impl Gate {
             gate.demand(FileRight::Create, &found.place)?;
             if leads_out(&found.place, target) {
                 let what = format!("a symlink {} to {}", show(&found.place), path_text(target.as_bytes()));
-                let denial = gate.denial(what, "its target leads out of the folder, where other programs would follow it");
+                let denial =
+                    gate.denial(what, "its target leads out of the folder, where other programs would follow it");
                 return Err(gate.deny(denial, Errno::PERM));
             }
-            let effect = Effect::LinkCreated { path: show(&found.place), to: path_text(target.as_bytes()), hard: false };
+            let effect =
+                Effect::LinkCreated { path: show(&found.place), to: path_text(target.as_bytes()), hard: false };
             gate.perform(effect, None, |gate| gate.world.tree.symlink(target, found.parent, &name))?;
             gate.changed_in(&found.place);
             Ok(())

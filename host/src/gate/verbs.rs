@@ -19,7 +19,10 @@ impl Gate {
     pub(super) fn find_named(&mut self, path: &str) -> Call<Found> {
         let (folder, inside) = path.split_once(':').unwrap_or(("site", path));
         let Ok(root) = self.world.tree.root(folder) else {
-            return Err(Refusal::UnknownName(format!("no folder is named {folder:?}; `[folders]` in the policy names them")).into());
+            return Err(Refusal::UnknownName(format!(
+                "no folder is named {folder:?}; `[folders]` in the policy names them"
+            ))
+            .into());
         };
         let found = self.world.tree.find(root, inside, false);
         self.world.tree.release(root);
@@ -188,9 +191,11 @@ impl Gate {
         match fault {
             FsFault::Stop(stop) => stop.into(),
             // The denial with its rule is journalled already.
-            FsFault::Errno(Errno::ACCESS) => {
-                Refusal::Denied(format!("moving {} would widen what the step may do, or reach what no grant does", show(place))).into()
-            }
+            FsFault::Errno(Errno::ACCESS) => Refusal::Denied(format!(
+                "moving {} would widen what the step may do, or reach what no grant does",
+                show(place)
+            ))
+            .into(),
             FsFault::Errno(e) => failed(&show(place), e),
         }
     }
@@ -287,7 +292,11 @@ impl Gate {
         let object = regular(found)?;
         let shown = show(&found.place);
         if object.size > EDIT_BYTES_MAX {
-            return Err(Refusal::Failed(format!("{shown} has {} bytes, more than the {EDIT_BYTES_MAX} that can be edited", object.size)).into());
+            return Err(Refusal::Failed(format!(
+                "{shown} has {} bytes, more than the {EDIT_BYTES_MAX} that can be edited",
+                object.size
+            ))
+            .into());
         }
         let handle = self.world.tree.open(&object, false).map_err(|e| failed(&shown, e))?;
         let mut text = Vec::new();

@@ -112,13 +112,22 @@ impl LiveTree {
     }
 
     /// Puts what lies at `temp` in the place of `name`, and what lay there into the trash (or away).
-    fn swap_in(&self, parent: BorrowedFd<'_>, temp: &OsStr, name: &OsStr, is_dir: bool, trash: Option<&TrashSlot>) -> Sys<()> {
+    fn swap_in(
+        &self,
+        parent: BorrowedFd<'_>,
+        temp: &OsStr,
+        name: &OsStr,
+        is_dir: bool,
+        trash: Option<&TrashSlot>,
+    ) -> Sys<()> {
         fs::renameat_with(parent, temp, parent, name, RenameFlags::EXCHANGE)?;
         match trash {
-            Some(slot) => fs::renameat_with(parent, temp, &slot.dir, &slot.name, RenameFlags::NOREPLACE).inspect_err(|_| {
-                // The old thing could not be kept: put it back rather than lose it.
-                let _ = fs::renameat_with(parent, temp, parent, name, RenameFlags::EXCHANGE);
-            }),
+            Some(slot) => {
+                fs::renameat_with(parent, temp, &slot.dir, &slot.name, RenameFlags::NOREPLACE).inspect_err(|_| {
+                    // The old thing could not be kept: put it back rather than lose it.
+                    let _ = fs::renameat_with(parent, temp, parent, name, RenameFlags::EXCHANGE);
+                })
+            }
             None if is_dir => fs::unlinkat(parent, temp, AtFlags::REMOVEDIR),
             None => fs::unlinkat(parent, temp, AtFlags::empty()),
         }
@@ -287,14 +296,26 @@ impl Tree for LiveTree {
         let Some(fd) = found else {
             let place = Place { folder: folder_name, path: parent_path.join(name) };
             let parent = self.add(parent_fd, folder, false);
-            return Ok(Found { parent, name: Some(name.into()), place, object: None, directory_only: split.directory_only });
+            return Ok(Found {
+                parent,
+                name: Some(name.into()),
+                place,
+                object: None,
+                directory_only: split.directory_only,
+            });
         };
         let is_link = FileType::from_raw_mode(fs::fstat(&fd)?.st_mode) == FileType::Symlink;
         if !is_link || !(follow || split.directory_only) {
             let place = Place { folder: folder_name, path: parent_path.join(name) };
             let object = self.object(fd, folder)?;
             let parent = self.add(parent_fd, folder, false);
-            return Ok(Found { parent, name: Some(name.into()), place, object: Some(object), directory_only: split.directory_only });
+            return Ok(Found {
+                parent,
+                name: Some(name.into()),
+                place,
+                object: Some(object),
+                directory_only: split.directory_only,
+            });
         }
         // The last name is a symlink and is to be followed: beneath the base still, and the place is where it led.
         let whole = if split.parent == "." { name.to_owned() } else { format!("{}/{name}", split.parent) };
@@ -468,10 +489,22 @@ impl Tree for LiveTree {
         }
     }
 
-    fn clear(&mut self, parent: Handle, name: &OsString, temp: &OsString, old: &Object, trash: Option<&TrashSlot>) -> Sys<()> {
+    fn clear(
+        &mut self,
+        parent: Handle,
+        name: &OsString,
+        temp: &OsString,
+        old: &Object,
+        trash: Option<&TrashSlot>,
+    ) -> Sys<()> {
         let parent_fd = self.get(parent)?.fd.as_fd();
         fs::mkdirat(parent_fd, temp, Mode::from_raw_mode(0o700))?;
-        let new = fs::openat(parent_fd, temp, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+        let new = fs::openat(
+            parent_fd,
+            temp,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+        );
         let prepared = new.and_then(|new| copy_metadata(self.get(old.handle)?.fd.as_fd(), new.as_fd()));
         prepared.and_then(|()| self.swap_in(parent_fd, temp, name, true, trash)).inspect_err(|_| {
             let _ = fs::unlinkat(parent_fd, temp, AtFlags::REMOVEDIR);

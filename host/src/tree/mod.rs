@@ -129,7 +129,14 @@ pub trait Tree: Send {
         trash: Option<&TrashSlot>,
     ) -> Sys<Handle>;
     /// Puts an empty directory of the same mode and owner in the place of `old`.
-    fn clear(&mut self, parent: Handle, name: &OsString, temp: &OsString, old: &Object, trash: Option<&TrashSlot>) -> Sys<()>;
+    fn clear(
+        &mut self,
+        parent: Handle,
+        name: &OsString,
+        temp: &OsString,
+        old: &Object,
+        trash: Option<&TrashSlot>,
+    ) -> Sys<()>;
     /// Starts listing an opened directory.
     fn list(&mut self, directory: Handle) -> Sys<Handle>;
     /// The next entry of a listing; names that are not UTF-8 are `EILSEQ`.
@@ -166,9 +173,12 @@ pub(crate) fn split(path: &str) -> Sys<Split<'_>> {
     }
     let trimmed = path.trim_end_matches('/');
     let directory_only = trimmed.len() < path.len();
-    let (parent, last) = trimmed.rsplit_once('/').map_or((".", trimmed), |(p, l)| (if p.is_empty() { "." } else { p }, l));
+    let (parent, last) =
+        trimmed.rsplit_once('/').map_or((".", trimmed), |(p, l)| (if p.is_empty() { "." } else { p }, l));
     Ok(match last {
-        "." | ".." | "" => Split { parent: if trimmed.is_empty() { "." } else { trimmed }, name: None, directory_only: true },
+        "." | ".." | "" => {
+            Split { parent: if trimmed.is_empty() { "." } else { trimmed }, name: None, directory_only: true }
+        }
         name => Split { parent, name: Some(name), directory_only },
     })
 }

@@ -166,7 +166,8 @@ impl OverlayTree {
             FileType::Directory => Body::Dir { lower: Some(path), changed: BTreeMap::new() },
             FileType::RegularFile => Body::File(Content::Lower(path)),
             FileType::Symlink => {
-                let dir = self.lower(folder, path.parent().unwrap_or(Path::new("")), OFlags::PATH | OFlags::DIRECTORY)?;
+                let dir =
+                    self.lower(folder, path.parent().unwrap_or(Path::new("")), OFlags::PATH | OFlags::DIRECTORY)?;
                 Body::Symlink(fs::readlinkat(&dir, name, Vec::new())?.into_bytes())
             }
             _ => Body::Other(path),
@@ -237,7 +238,8 @@ impl OverlayTree {
 
     /// Walks `path` from `base`; the last name is followed if it is a symlink and `follow` says so.
     fn walk(&mut self, base: Id, path: &str, follow: bool) -> Sys<(Id, Option<OsString>, Option<Id>)> {
-        let mut todo: VecDeque<OsString> = path.split('/').filter(|p| !p.is_empty() && *p != ".").map(OsString::from).collect();
+        let mut todo: VecDeque<OsString> =
+            path.split('/').filter(|p| !p.is_empty() && *p != ".").map(OsString::from).collect();
         let mut stack = vec![base];
         let mut links = 0;
         while let Some(name) = todo.pop_front() {
@@ -262,7 +264,8 @@ impl OverlayTree {
                     if target.first() == Some(&b'/') {
                         return Err(Errno::PERM);
                     }
-                    let parts: Vec<&[u8]> = target.split(|b| *b == b'/').filter(|p| !p.is_empty() && *p != b".").collect();
+                    let parts: Vec<&[u8]> =
+                        target.split(|b| *b == b'/').filter(|p| !p.is_empty() && *p != b".").collect();
                     for part in parts.into_iter().rev() {
                         todo.push_front(OsStr::from_bytes(part).to_owned());
                     }

@@ -242,7 +242,9 @@ impl Tree for OverlayTree {
             Source::Handle(handle) => {
                 let source = self.id(handle)?;
                 match &self.nodes[source].body {
-                    Body::File(Content::Lower(path)) if self.nodes[source].folder == folder => Content::Lower(path.clone()),
+                    Body::File(Content::Lower(path)) if self.nodes[source].folder == folder => {
+                        Content::Lower(path.clone())
+                    }
                     Body::File(_) => {
                         let file = self.scratch_file()?;
                         let mut offset = 0;
@@ -274,7 +276,14 @@ impl Tree for OverlayTree {
         Ok(self.add(id))
     }
 
-    fn clear(&mut self, parent: Handle, name: &OsString, _temp: &OsString, old: &Object, _trash: Option<&TrashSlot>) -> Sys<()> {
+    fn clear(
+        &mut self,
+        parent: Handle,
+        name: &OsString,
+        _temp: &OsString,
+        old: &Object,
+        _trash: Option<&TrashSlot>,
+    ) -> Sys<()> {
         let (dir, old) = (self.id(parent)?, self.id(old.handle)?);
         self.nodes[old].removed = true;
         let body = Body::Dir { lower: None, changed: BTreeMap::new() };
@@ -307,7 +316,9 @@ impl Tree for OverlayTree {
         let mut id = self.id(handle)?;
         loop {
             let node = &self.nodes[id];
-            if let Body::Dir { lower: Some(path), .. } | Body::File(Content::Lower(path)) | Body::Other(path) = &node.body {
+            if let Body::Dir { lower: Some(path), .. } | Body::File(Content::Lower(path)) | Body::Other(path) =
+                &node.body
+            {
                 return Ok(self.lower_stat(node.folder, path)?.st_dev);
             }
             // What the overlay made lies where its directory lies.
@@ -317,7 +328,8 @@ impl Tree for OverlayTree {
 
     fn disk_path(&mut self, object: &Object) -> Sys<PathBuf> {
         let node = &self.nodes[self.id(object.handle)?];
-        let (Body::Dir { lower: Some(path), .. } | Body::File(Content::Lower(path)) | Body::Other(path)) = &node.body else {
+        let (Body::Dir { lower: Some(path), .. } | Body::File(Content::Lower(path)) | Body::Other(path)) = &node.body
+        else {
             return Err(Errno::NOENT);
         };
         let fd = self.lower(node.folder, path, OFlags::PATH)?;
