@@ -98,11 +98,13 @@ impl StoryPolicy {
         }
         raw.limits.over(&Limits::default())?;
         let mut places = BTreeMap::new();
-        let mut defines = |what, name: &Spanned<String>| places.insert((what, name.get_ref().clone()), name.span());
-        raw.folders.keys().for_each(|name| drop(defines("folder", name)));
-        raw.commands.keys().for_each(|name| drop(defines("command", name)));
-        raw.services.keys().for_each(|name| drop(defines("service", name)));
-        raw.processes.keys().for_each(|name| drop(defines("process selector", name)));
+        let named = (raw.folders.keys().map(|name| ("folder", name)))
+            .chain(raw.commands.keys().map(|name| ("command", name)))
+            .chain(raw.services.keys().map(|name| ("service", name)))
+            .chain(raw.processes.keys().map(|name| ("process selector", name)));
+        for (what, name) in named {
+            places.insert((what, name.get_ref().clone()), name.span());
+        }
         if let Some(flags) = &raw.flags {
             places.insert(("table", "flags".to_owned()), flags.span());
         }
