@@ -9,7 +9,10 @@ fn normal(line: &str) -> String {
     let mut word = String::new();
     let flush = |word: &mut String, out: &mut String| {
         let hex = word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
-        let run = word.len() == 22 && word.starts_with('r') && word.ends_with(|c: char| c.is_ascii_hexdigit()) && word.contains("z-");
+        let run = word.len() == 22
+            && word.starts_with('r')
+            && word.ends_with(|c: char| c.is_ascii_hexdigit())
+            && word.contains("z-");
         out.push_str(if hex {
             "HEX"
         } else if run {
@@ -44,7 +47,12 @@ fn the_transcript_is_true() {
     let service = std::env::var_os("UNSHIP_PRACTICE").expect("run the tests by `cargo xtask test`");
     let site = folder.path().join("demo");
     let demo = Ran::of(
-        Command::new(xtask).args(["demo", "--unship", UNSHIP, "--service"]).arg(service).arg("--guests").arg(guests()).arg(&site),
+        Command::new(xtask)
+            .args(["demo", "--unship", UNSHIP, "--service"])
+            .arg(service)
+            .arg("--guests")
+            .arg(guests())
+            .arg(&site),
     )
     .exits(0);
     let printed: Vec<String> = demo.stdout.lines().map(normal).collect();
@@ -57,8 +65,13 @@ fn the_transcript_is_true() {
         }
         let wanted = normal(line);
         let found = printed[at..].iter().position(|p| *p == wanted);
-        let found = found.unwrap_or_else(|| panic!("the demo does not print, after line {at}:\n{wanted}\n{}", demo.stdout));
-        assert!(may_skip || found == 0, "the demo prints something before:\n{wanted}\nnamely {:?}", &printed[at..at + found]);
+        let found =
+            found.unwrap_or_else(|| panic!("the demo does not print, after line {at}:\n{wanted}\n{}", demo.stdout));
+        assert!(
+            may_skip || found == 0,
+            "the demo prints something before:\n{wanted}\nnamely {:?}",
+            &printed[at..at + found]
+        );
         at += found + 1;
         may_skip = false;
     }

@@ -13,6 +13,8 @@ pub struct CliError {
     causes: Vec<String>,
     hint: Option<String>,
     place: Option<Place>,
+    /// Under `--json`: the summary that follows the error, as the last line.
+    summary: Option<serde_json::Value>,
 }
 
 #[derive(Debug)]
@@ -31,7 +33,14 @@ pub type Result<T> = std::result::Result<T, CliError>;
 impl CliError {
     /// An error that ends with `exit`.
     pub fn new(exit: Exit, message: impl Into<String>) -> CliError {
-        CliError { exit: exit as u8, message: message.into(), causes: Vec::new(), hint: None, place: None }
+        CliError {
+            exit: exit as u8,
+            message: message.into(),
+            causes: Vec::new(),
+            hint: None,
+            place: None,
+            summary: None,
+        }
     }
 
     /// A refusal (3).
@@ -68,6 +77,21 @@ impl CliError {
     pub fn hint(mut self, hint: impl Into<String>) -> CliError {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// With the summary of what was refused.
+    pub fn summary(mut self, summary: serde_json::Value) -> CliError {
+        self.summary = Some(summary);
+        self
+    }
+
+    /// Answers under `--json`: the error, and the summary last.
+    pub fn answer(&self, out: crate::out::Out) {
+        out.object(&self.json());
+        let mut summary = self.summary.clone().unwrap_or_else(|| serde_json::json!({}));
+        summary["error"] = self.message.clone().into();
+        summary["exit"] = self.exit.into();
+        out.summary(summary);
     }
 
     /// With another status.

@@ -78,7 +78,7 @@ fn main() -> ExitCode {
     match done {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(error) => {
-            context.out.object(&error.json());
+            error.answer(context.out);
             eprint!("{error}");
             ExitCode::from(error.exit)
         }

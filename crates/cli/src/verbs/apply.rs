@@ -136,14 +136,14 @@ impl Apply<'_> {
         let story = self.story.resolved().bundle.manifest().story.to_string();
         let refused = Event::RunRefused { story: story.clone(), reason: reason.to_owned(), denials };
         let recorded = self.recorder().record(refused, Durability::Flushed);
-        self.summary(&self.recorder_summary(None, Outcome::Refused, None, &story));
+        let error = error.summary(self.summary(None, Outcome::Refused, None, &story));
         match recorded {
             Ok(()) => error,
             Err(failure) => error.cause(format!("and the refusal is not in the journal: {failure}")),
         }
     }
 
-    fn recorder_summary(
+    fn summary(
         &self,
         digest: Option<Digest>,
         outcome: Outcome,
@@ -154,10 +154,6 @@ impl Apply<'_> {
             "story": story, "run": self.run, "plan_digest": digest, "outcome": outcome, "verdict": verdict,
             "flushes": self.journal.flushes(),
         })
-    }
-
-    fn summary(&self, value: &serde_json::Value) {
-        self.context.out.summary(value.clone());
     }
 
     fn plan(&self, story: &str) -> Result<Plan> {
@@ -235,8 +231,8 @@ impl Apply<'_> {
             .map_err(|e| CliError::user("the site's folders cannot be used").because(&e))?;
         let report = execute(plan, &who(), &mut runner, &recorder).map_err(|e| {
             list_applied(self.context.out, &recorder.state());
-            self.summary(&self.recorder_summary(Some(plan.digest()), Outcome::Stuck, None, &plan.story));
-            let error = cannot_write(&e);
+            let summary = self.summary(Some(plan.digest()), Outcome::Stuck, None, &plan.story);
+            let error = cannot_write(&e).summary(summary);
             if recorder.state().applied().is_empty() { error } else { error.exit(Exit::Stuck as u8) }
         })?;
         let Some((outcome, verdict, reason)) = report.state.ended().cloned() else {
@@ -255,10 +251,10 @@ impl Apply<'_> {
             report.state.applied().len(),
             self.journal.flushes()
         ));
-        let mut summary = self.recorder_summary(Some(plan.digest()), outcome, verdict, &plan.story);
+        let mut summary = self.summary(Some(plan.digest()), outcome, verdict, &plan.story);
         summary["effects"] = report.state.applied().len().into();
         summary["reason"] = reason.into();
-        self.summary(&summary);
+        self.context.out.summary(summary);
         Ok(match (outcome, verdict) {
             (Outcome::Succeeded, Some(Verdict::Recovered)) => Exit::Done,
             (Outcome::Succeeded, _) => Exit::NotRecovered,

@@ -39,7 +39,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
             if let Some(run) = run {
                 History::read(&store)?.run(run)?;
             }
+            let mut history = History::default();
             for_each(&store, |entry, record| {
+                history.take(record)?;
                 if run.as_ref().is_none_or(|run| run == record.run.as_str()) {
                     out.text(format!("{:>5} {} {} {}", entry.seq, time(record.at_ms), record.run, line(record)));
                     out.object(&serde_json::json!({ "type": "record", "seq": entry.seq, "hash": hex(entry.hash), "record": record }));
@@ -67,11 +69,15 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
                 "intact": true, "records": report.records, "head": hex(report.head), "in_flight": open,
             }));
         }
-        What::Export => for_each(&store, |entry, record| {
-            let object = serde_json::json!({ "seq": entry.seq, "hash": hex(entry.hash), "record": record });
-            crate::out::Out { json: true }.object(&object);
-            Ok(())
-        })?,
+        What::Export => {
+            let mut history = History::default();
+            for_each(&store, |entry, record| {
+                history.take(record)?;
+                let object = serde_json::json!({ "seq": entry.seq, "hash": hex(entry.hash), "record": record });
+                crate::out::Out { json: true }.object(&object);
+                Ok(())
+            })?
+        }
     }
     Ok(Exit::Done)
 }
