@@ -6,7 +6,7 @@ use crate::{
 };
 use std::collections::HashMap;
 use unship_rollback::{Record, RunId, RunState};
-use unship_store::{Entry, SiteStore};
+use unship_store::{Entry, JournalError, SiteStore};
 
 /// All runs of a site, oldest first.
 #[derive(Debug, Default)]
@@ -63,6 +63,9 @@ pub fn for_each(
 ) -> Result<()> {
     let path = store.journal_path();
     let entries = unship_store::read(&path).map_err(|e| not_intact(&e))?;
+    if let Some(found) = entries.site().filter(|found| *found != store.id()) {
+        return Err(not_intact(&JournalError::Foreign { path, found, expected: store.id() }));
+    }
     for entry in entries {
         let entry = entry.map_err(|e| not_intact(&e))?;
         let parsed = serde_json::from_slice::<Record>(&entry.json).map_err(|e| e.to_string());
@@ -74,8 +77,17 @@ pub fn for_each(
     Ok(())
 }
 
-/// What is wrong with the chain is 7; a journal that cannot be opened is the machine's fault.
-pub fn not_intact(e: &unship_store::JournalError) -> CliError {
-    let exit = if matches!(e, unship_store::JournalError::Io(_)) { Exit::User } else { Exit::Journal };
-    CliError::new(exit, "the journal is not intact, or cannot be read").because(e)
+/// What is wrong with its content is 7; a journal that cannot be opened is nobody's forgery.
+pub fn not_intact(e: &JournalError) -> CliError {
+    match e {
+        JournalError::Damaged { .. } | JournalError::Foreign { .. } => {
+            CliError::new(Exit::Journal, "the journal is not intact").because(e)
+        }
+        JournalError::Io(_)
+        | JournalError::Newer { .. }
+        | JournalError::InUse { .. }
+        | JournalError::Stopped { .. }
+        | JournalError::BadRecord { .. }
+        | JournalError::TooLarge { .. } => CliError::user("the journal cannot be used").because(e),
+    }
 }

@@ -73,6 +73,13 @@ pub struct Entries {
     scanner: Option<Scanner<RealFile>>,
 }
 
+impl Entries {
+    /// The site named in the header; `None` once reading has ended.
+    pub fn site(&self) -> Option<SiteId> {
+        self.scanner.as_ref().map(Scanner::site)
+    }
+}
+
 impl Iterator for Entries {
     type Item = Result<Entry, JournalError>;
 
