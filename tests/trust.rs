@@ -1,0 +1,233 @@
+//! Unsigned, altered, stripped, appended-to or wrongly signed bundles are refused before anything is compiled.
+
+use crate::support::{Ran, Site, fingerprint, guest};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+use unship_policy::{Bundle, SecretKey, sign};
+
+const MANIFEST: &str = "story = \"1\"\nversion = \"1.0.0\"\ntitle = \"t\"\n[[step]]\nname = \"s\"\ntitle = \"t\"\n";
+
+/// A site whose story 1 does nothing, with its signed bundle.
+struct Trusting {
+    site: Site,
+    good: Vec<u8>,
+    /// Length of component and manifest.
+    subject: usize,
+}
+
+impl Trusting {
+    fn new() -> Trusting {
+        let site = Site::new("");
+        site.story("1", &guest("exiter.wasm"), MANIFEST, "");
+        let good = fs::read(site.at("bundles/story-1.wasm")).expect("bundle");
+        let subject = Bundle::parse(good.clone().into()).expect("a bundle").component().len();
+        Trusting { site, good, subject }
+    }
+
+    fn bundle(&self) -> PathBuf {
+        self.site.at("bundles/story-1.wasm")
+    }
+
+    /// Neither `plan`, `apply` nor `check` takes the bundle `bytes`, and none has compiled anything.
+    #[track_caller]
+    fn refuses(&self, case: &str, bytes: &[u8], says: &str) {
+        fs::write(self.bundle(), bytes).expect("written");
+        let before = fingerprint(&self.site.path());
+        for verb in [&["plan", "1"][..], &["apply", "1", "--yes"], &["check", "1"]] {
+            let ran = self.site.unship(verb);
+            assert_eq!(ran.status, Some(3), "{case}: {verb:?}:\n{}{}", ran.stdout, ran.stderr);
+            assert!(ran.stderr.contains(says), "{case}: {verb:?} lacks {says:?}:\n{}", ran.stderr);
+        }
+        assert_eq!(before, fingerprint(&self.site.path()), "{case}");
+        let compiled = fs::read_dir(self.site.at(".unship/code")).expect("code").count();
+        assert_eq!(compiled, 0, "{case}: something was compiled");
+        let _ = self.site.unship(["stories"]).exits(0).prints("NOT READY");
+    }
+
+    fn key(&self) -> SecretKey {
+        SecretKey::parse(&fs::read_to_string(self.site.key()).expect("key")).expect("a key")
+    }
+}
+
+fn section(name: &str, content: &[u8]) -> Vec<u8> {
+    let size = u8::try_from(1 + name.len() + content.len()).expect("a small section");
+    assert!(size < 128);
+    [&[0, size, u8::try_from(name.len()).expect("short")], name.as_bytes(), content].concat()
+}
+
+fn signed(bytes: &[u8], key: &SecretKey) -> Vec<u8> {
+    sign(&Bundle::parse(bytes.into()).expect("a bundle"), key).expect("signed")
+}
+
+#[test]
+fn a_bundle_as_it_was_signed_runs_and_is_compiled_then() {
+    let trusting = Trusting::new();
+    let _ = trusting.site.unship(["plan", "1"]).exits(0).prints("signed by tester");
+    assert_eq!(fs::read_dir(trusting.site.at(".unship/code")).expect("code").count(), 1);
+}
+
+#[test]
+fn an_altered_bundle_is_refused_before_anything_is_compiled() {
+    let trusting = Trusting::new();
+    let (good, subject) = (&trusting.good, trusting.subject);
+    let manifest = subject - MANIFEST.len();
+    let len = good.len();
+    // Preamble, component, the manifest's frame and text, and the signature's frame, version, key and both halves.
+    let component = (0..16).map(|i| 8 + i * (manifest - 40) / 16);
+    let places = [0, 3, 4, 6].into_iter().chain(component).chain((manifest - 20..manifest).step_by(3));
+    let places = places.chain((manifest..subject).step_by(11)).chain((subject..len).step_by(7)).chain([len - 1]);
+    for at in places {
+        for mask in [0x01, 0x80] {
+            let mut bad = good.clone();
+            bad[at] ^= mask;
+            trusting.refuses(&format!("byte {at} of {len} ^ {mask:#x}"), &bad, "Error: ");
+        }
+    }
+    // What a person would change.
+    let mut bad = good.clone();
+    let version = manifest + MANIFEST.find("1.0.0").expect("version");
+    bad[version] = b'2';
+    trusting.refuses("another version", &bad, "does not fit these bytes: the bundle was altered after it was signed");
+}
+
+#[test]
+fn a_stripped_or_unsigned_bundle_is_refused_before_anything_is_compiled() {
+    let trusting = Trusting::new();
+    let (good, subject) = (&trusting.good, trusting.subject);
+    trusting.refuses("unsigned", &good[..subject], "the bundle is not signed");
+    trusting.refuses("cut in its signature", &good[..good.len() - 7], "cut short or damaged");
+    let component = fs::read(guest("exiter.wasm")).expect("component");
+    trusting.refuses("the component alone", &component, "no manifest");
+    let manifest = subject - section_len(MANIFEST.len(), "unship:manifest");
+    trusting.refuses("without manifest", &[&good[..manifest], &good[subject..]].concat(), "before the manifest");
+    trusting.refuses("without both", &good[..manifest], "no manifest");
+}
+
+/// Bytes of a custom section whose body takes two bytes to say how long it is.
+fn section_len(content: usize, name: &str) -> usize {
+    let body = 1 + name.len() + content;
+    1 + if body < 128 { 1 } else { 2 } + body
+}
+
+#[test]
+fn a_bundle_that_was_appended_to_is_refused_before_anything_is_compiled() {
+    let trusting = Trusting::new();
+    let (good, subject) = (&trusting.good, trusting.subject);
+    let (unsigned, signature) = good.split_at(subject);
+    let manifest = &unsigned[subject - section_len(MANIFEST.len(), "unship:manifest")..];
+    let component = &unsigned[..subject - manifest.len()];
+    trusting.refuses("a byte", &[&good[..], b"\0"].concat(), "damaged");
+    trusting.refuses("bytes", &[&good[..], b"hello"].concat(), "damaged");
+    trusting.refuses("a custom section", &[&good[..], &section("x", b"y")].concat(), "appended behind the signatures");
+    trusting.refuses("an empty section", &[&good[..], &[11, 1, 0]].concat(), "appended behind the signatures");
+    trusting.refuses(
+        "a section before the signature",
+        &[unsigned, &section("x", b"y"), signature].concat(),
+        "appended behind the manifest",
+    );
+    trusting.refuses("a second manifest", &[unsigned, manifest, signature].concat(), "two manifests");
+    trusting.refuses("a second manifest at the end", &[&good[..], manifest].concat(), "appended behind the signatures");
+    trusting.refuses(
+        "the signature before the manifest",
+        &[component, signature, manifest].concat(),
+        "a signature stands before the manifest",
+    );
+    trusting.refuses("another bundle behind it", &[&good[..], good].concat(), "damaged");
+    trusting.refuses("the signature twice", &[&good[..], signature].concat(), "signed the bundle already");
+}
+
+#[test]
+fn a_bundle_signed_by_the_wrong_key_is_refused_before_anything_is_compiled() {
+    let trusting = Trusting::new();
+    let (good, subject) = (&trusting.good, trusting.subject);
+    let stranger = SecretKey::from_seed(&[7; 32]);
+    trusting.refuses(
+        "a stranger's",
+        &signed(&good[..subject], &stranger),
+        "no key with the role `release` signed this",
+    );
+    // A signature by the right key, over something else.
+    let other = unship_policy::pack(
+        &good[..subject - section_len(MANIFEST.len(), "unship:manifest")],
+        &MANIFEST.replacen("1.0.0", "1.0.1", 1),
+    )
+    .expect("packed");
+    let elsewhere = signed(&other, &trusting.key());
+    trusting.refuses(
+        "over another bundle",
+        &[&good[..subject], &elsewhere[other.len()..]].concat(),
+        "the signature by key `tester` does not fit these bytes",
+    );
+    // The stranger's signature under the right key's name.
+    let mut forged = signed(&good[..subject], &stranger);
+    let key_at = forged.len() - 96;
+    forged[key_at..key_at + 32].copy_from_slice(&good[good.len() - 96..good.len() - 64]);
+    trusting.refuses("a stranger's with our key", &forged, "the signature by key `tester` does not fit these bytes");
+    // A known key that does not hold the role, alone and beside one that is not known.
+    let trust = trusting.site.read("policies/trust.toml");
+    trusting.site.write("policies/trust.toml", &trust.replacen("\"release\"", "\"audit\"", 1));
+    let says = "no key with the role `release` signed this bundle (signed by: tester)";
+    trusting.refuses("a key without the role", good, says);
+    trusting.refuses("a key without the role, and a stranger", &signed(good, &stranger), says);
+    // The right bundle for another story.
+    trusting.site.write("policies/trust.toml", &trust);
+    let other_story = unship_policy::pack(
+        &good[..subject - section_len(MANIFEST.len(), "unship:manifest")],
+        &MANIFEST.replacen("story = \"1\"", "story = \"2\"", 1),
+    )
+    .expect("packed");
+    trusting.refuses("another story's", &signed(&other_story, &trusting.key()), "takes back story 2, not 1");
+}
+
+#[test]
+fn inspect_says_who_signed_and_whether_it_holds() {
+    let trusting = Trusting::new();
+    let inspect = || trusting.site.unship([Path::new("inspect"), &trusting.bundle()]).exits(0);
+    let _ = inspect().prints("tester, and the signature holds");
+    let mut bad = trusting.good.clone();
+    *bad.last_mut().expect("bytes") ^= 1;
+    fs::write(trusting.bundle(), bad).expect("written");
+    let _ = inspect().prints("tester, and the signature does NOT hold");
+    fs::write(trusting.bundle(), &trusting.good[..trusting.subject]).expect("written");
+    let _ = inspect().prints("signed   by nobody");
+}
+
+#[test]
+fn signing_twice_is_refused_and_a_second_key_is_added() {
+    let trusting = Trusting::new();
+    let sign = |key: &Path| trusting.site.unship([Path::new("sign"), &trusting.bundle(), Path::new("--key"), key]);
+    let _ = sign(&trusting.site.key()).exits(1).says("this key has signed the bundle already");
+    assert_eq!(fs::read(trusting.bundle()).expect("bundle"), trusting.good, "a refused signature changed the bundle");
+    let second = trusting.site.outside().join("second");
+    let _ = trusting.site.unship([Path::new("keygen"), &second]).exits(0);
+    let _ = sign(&second).exits(0);
+    let _ = trusting.site.unship(["plan", "1"]).exits(0).prints("signed by tester");
+    let no_key = trusting.site.outside().join("no-key");
+    fs::write(&no_key, "hush, a secret\n").expect("written");
+    let ran: Ran = sign(&no_key).exits(1).says("no-key is not a secret key");
+    assert!(!ran.stderr.contains("hush"), "a secret is shown:\n{}", ran.stderr);
+}
+
+#[test]
+fn keygen_never_overwrites_and_keeps_the_secret_to_its_owner() {
+    let site = Site::new("");
+    let file = site.outside().join("new-key");
+    let ran = site.unship([Path::new("keygen"), &file]).exits(0).prints("unship-public-ed25519:");
+    assert_eq!(fs::metadata(&file).expect("metadata").permissions().mode() & 0o7777, 0o600);
+    let secret = fs::read_to_string(&file).expect("secret");
+    assert!(secret.starts_with("unship-secret-ed25519:"));
+    let digits = secret.trim().rsplit(':').next().expect("digits");
+    assert!(!ran.stdout.contains(digits) && !ran.stderr.contains(digits), "the secret is shown");
+    let before = fingerprint(site.outside());
+    let _ = site.unship([Path::new("keygen"), &file]).exits(1).says("an existing key is never overwritten");
+    let link = site.outside().join("link");
+    std::os::unix::fs::symlink(site.outside().join("elsewhere"), &link).expect("a dangling link");
+    let _ = site.unship([Path::new("keygen"), &link]).exits(1);
+    fs::remove_file(&link).expect("removed");
+    assert_eq!(fs::read_to_string(&file).expect("secret"), secret);
+    let files = |lines: Vec<String>| lines.into_iter().filter(|l| !l.starts_with(" mode")).collect::<Vec<_>>();
+    assert_eq!(files(before), files(fingerprint(site.outside())));
+}
