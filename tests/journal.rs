@@ -209,6 +209,8 @@ fn show_export_and_json_agree_with_each_other_and_with_the_file() {
     let exported = site.unship(["journal", "export"]).exits(0).json();
     assert_eq!(exported, site.unship(["journal", "export", "--json"]).exits(0).json());
     let mut shown = site.unship(["journal", "show", "--json"]).exits(0).json();
+    let summary = shown.pop().expect("a last line");
+    assert_eq!((&summary["type"], &summary["records"]), (&"summary".into(), &exported.len().into()));
     for line in &mut shown {
         let kind = line.as_object_mut().expect("an object").remove("type");
         assert_eq!(kind.as_ref().and_then(|k| k.as_str()), Some("record"));

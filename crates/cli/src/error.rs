@@ -140,12 +140,23 @@ impl CliError {
     }
 }
 
+/// A secret key that was pasted where a public one belongs must not reach a terminal or a log.
+fn hide_secret(line: &str) -> String {
+    match line.split_once("unship-secret-") {
+        Some((before, secret)) => {
+            let hidden: String = secret.chars().map(|c| if c.is_ascii_hexdigit() { '*' } else { c }).collect();
+            format!("{before}unship-secret-{hidden}")
+        }
+        None => line.to_owned(),
+    }
+}
+
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Error: {}", self.message)?;
         if let Some(place) = &self.place {
             // The place first, then the reason beneath it.
-            let line = place.text.lines().nth(place.line - 1).unwrap_or_default();
+            let line = hide_secret(place.text.lines().nth(place.line - 1).unwrap_or_default());
             let gutter = place.line.to_string().len();
             let width =
                 place.text[place.start.min(place.text.len())..].lines().next().unwrap_or_default().chars().count();
@@ -162,5 +173,17 @@ impl fmt::Display for CliError {
             writeln!(f, "Hint: {hint}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pasted_secret_is_not_shown() {
+        let shown = hide_secret("public = \"unship-secret-ed25519:0123abcd\" # mine");
+        assert!(!shown.contains("0123abcd") && shown.starts_with("public = \"unship-secret-"), "{shown}");
+        assert_eq!(shown.chars().count(), "public = \"unship-secret-ed25519:0123abcd\" # mine".len());
     }
 }

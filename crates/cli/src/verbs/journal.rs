@@ -39,15 +39,17 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
             if let Some(run) = run {
                 History::read(&store)?.run(run)?;
             }
-            let mut history = History::default();
+            let (mut history, mut shown) = (History::default(), 0u64);
             for_each(&store, |entry, record| {
                 history.take(record)?;
                 if run.as_ref().is_none_or(|run| run == record.run.as_str()) {
                     out.text(format!("{:>5} {} {} {}", entry.seq, time(record.at_ms), record.run, line(record)));
                     out.object(&serde_json::json!({ "type": "record", "seq": entry.seq, "hash": hex(entry.hash), "record": record }));
+                    shown += 1;
                 }
                 Ok(())
-            })?
+            })?;
+            out.summary(serde_json::json!({ "records": shown }));
         }
         What::Verify => {
             let report = unship_store::verify(&store.journal_path()).map_err(|e| not_intact(&e))?;

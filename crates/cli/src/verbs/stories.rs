@@ -15,6 +15,7 @@ pub fn run(context: &Context, _: &Args) -> Result<Exit> {
     if ids.is_empty() {
         context.out.text("no story has a policy here");
     }
+    let (mut known, mut ready_count) = (0u32, 0u32);
     for id in ids {
         let resolved = site.resolved(&id);
         let title = site.story(&id).map(|s| s.title).unwrap_or_default();
@@ -27,6 +28,8 @@ pub fn run(context: &Context, _: &Args) -> Result<Exit> {
             || "never run".to_owned(),
             |run| run.ended().map_or_else(|| "in flight".to_owned(), |(outcome, ..)| format!("last run {outcome}")),
         );
+        known += 1;
+        ready_count += u32::from(ready);
         let ready_text = if ready { "ready" } else { "NOT READY" };
         context.out.text(format!("{id:<6} {title}: {ready_text} ({why}); {last_text}", id = id.as_str()));
         context.out.object(&serde_json::json!({
@@ -34,5 +37,6 @@ pub fn run(context: &Context, _: &Args) -> Result<Exit> {
             "last_run": last.and_then(|run| run.run()), "last_outcome": last.and_then(|run| run.ended()).map(|(outcome, ..)| outcome),
         }));
     }
+    context.out.summary(serde_json::json!({ "stories": known, "ready": ready_count }));
     Ok(Exit::Done)
 }
