@@ -12,9 +12,9 @@ pub struct CliError {
     message: String,
     causes: Vec<String>,
     hint: Option<String>,
-    place: Option<Place>,
+    place: Option<Box<Place>>,
     /// Under `--json`: the summary that follows the error, as the last line.
-    summary: Option<serde_json::Value>,
+    summary: Option<Box<serde_json::Value>>,
 }
 
 #[derive(Debug)]
@@ -81,14 +81,14 @@ impl CliError {
 
     /// With the summary of what was refused.
     pub fn summary(mut self, summary: serde_json::Value) -> CliError {
-        self.summary = Some(summary);
+        self.summary = Some(Box::new(summary));
         self
     }
 
     /// Answers under `--json`: the error, and the summary last.
     pub fn answer(&self, out: crate::out::Out) {
         out.object(&self.json());
-        let mut summary = self.summary.clone().unwrap_or_else(|| serde_json::json!({}));
+        let mut summary = self.summary.as_deref().cloned().unwrap_or_else(|| serde_json::json!({}));
         summary["error"] = self.message.clone().into();
         summary["exit"] = self.exit.into();
         out.summary(summary);
@@ -114,20 +114,22 @@ impl CliError {
     /// With the place in a file of which it speaks.
     pub fn at(mut self, path: &Path, text: &str, span: Range<usize>) -> CliError {
         let error = FileError { message: String::new(), span: Some(span.clone()), help: None };
-        self.place = error.line_column(text).map(|(line, column)| Place {
-            file: path.display().to_string(),
-            text: text.to_owned(),
-            start: span.start,
-            len: span.end.saturating_sub(span.start),
-            line,
-            column,
+        self.place = error.line_column(text).map(|(line, column)| {
+            Box::new(Place {
+                file: path.display().to_string(),
+                text: text.to_owned(),
+                start: span.start,
+                len: span.end.saturating_sub(span.start),
+                line,
+                column,
+            })
         });
         self
     }
 
     /// The error as a JSON object's fields.
     pub fn json(&self) -> serde_json::Value {
-        let place = self.place.as_ref();
+        let place = self.place.as_deref();
         serde_json::json!({
             "type": "error",
             "message": self.message,
