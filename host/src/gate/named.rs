@@ -186,6 +186,15 @@ impl Gate {
         Ok(ServiceSeen { running: status.running, healthy: status.healthy, detail: status.detail })
     }
 
+    /// Without asking for its health, which costs a command and tells nothing that a stop or restart needs.
+    fn service_runs(&self, name: &Name) -> Call<bool> {
+        if let Some(running) = self.world.simulated.as_ref().and_then(|s| s.services.get(name)) {
+            return Ok(*running);
+        }
+        let meaning = self.service(name)?;
+        service::is_running(&self.world.site, &meaning).map_err(|e| Refusal::Failed(e.to_string()).into())
+    }
+
     /// `services.status`.
     ///
     /// # Errors
@@ -221,11 +230,18 @@ impl Gate {
 
     fn change_service(&mut self, key: &'static str, service: &str, action: ServiceAction) -> Call<()> {
         let name = self.demand_named(key, service)?;
-        let now = self.service_now(&name)?;
-        match action {
-            ServiceAction::Start if now.running && now.healthy => return Ok(()),
-            ServiceAction::Stop if !now.running => return Ok(()),
-            _ => {}
+        let running = match action {
+            ServiceAction::Start => {
+                let now = self.service_now(&name)?;
+                if now.running && now.healthy {
+                    return Ok(());
+                }
+                now.running
+            }
+            ServiceAction::Stop | ServiceAction::Restart => self.service_runs(&name)?,
+        };
+        if action == ServiceAction::Stop && !running {
+            return Ok(());
         }
         let effect = Effect::ServiceChanged { service: name.to_string(), action };
         let number = self.ledger.intend(&effect)?;
@@ -245,7 +261,7 @@ impl Gate {
             }
         };
         // A service that would not start again was stopped all the same, so the effect counts as made either way.
-        let was = if now.running { "running" } else { "stopped" };
+        let was = if running { "running" } else { "stopped" };
         self.ledger.made(number, effect, Some(Image::Value { was: was.to_owned() }), Vec::new())?;
         changed.map_err(|e| Refusal::Failed(e.to_string()).into())
     }

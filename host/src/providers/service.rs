@@ -92,6 +92,17 @@ pub fn status(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Resu
     Ok(ServiceStatus { running: true, healthy, pid: Some(pid), detail })
 }
 
+/// Whether the service's process runs, by its pid file alone: nobody is asked for its health.
+///
+/// # Errors
+/// [`ServiceError`] when that cannot be said.
+pub fn is_running(site: &Path, meaning: &ServiceMeaning) -> Result<bool, ServiceError> {
+    match read_pid(site, &meaning.pid_file)? {
+        Some(pid) => Ok(process::find(site, &meaning.selector, pid)?.is_some()),
+        None => Ok(false),
+    }
+}
+
 /// Starts the service and waits until it is healthy; the start command and the wait get the service's time-out each.
 /// One that runs is not started again, only waited for. The start command's output is not kept: what it leaves running may go on writing to it.
 ///
