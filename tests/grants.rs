@@ -409,3 +409,24 @@ fn an_unprivileged_user_is_told_what_the_system_refuses() {
     assert!(!site.at("pub/new.txt").exists());
     let _ = run(&["journal", "verify"]).exits(0);
 }
+
+/// A folder inside another one would give one place two names, and rights by either.
+#[test]
+fn folders_that_overlap_are_refused() {
+    let site = tree();
+    site.probe(
+        "1",
+        &["rename", "drop/hidden.txt", "box/stolen"],
+        "files.rename = [\"drop/**\"]\nfiles.create = [\"box/**\"]",
+    );
+    let policy = site.read("policies/1.toml");
+    for folder in ["box", "."] {
+        site.write(
+            "policies/1.toml",
+            &policy.replace("[grants.probe]", &format!("[folders]\nalias = \"{folder}\"\n[grants.probe]")),
+        );
+        let planned = site.unship(["plan", "1"]);
+        assert!(matches!(planned.status, Some(1 | 3)), "{planned:?}");
+        let _ = planned.says("overlap");
+    }
+}

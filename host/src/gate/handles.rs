@@ -5,7 +5,7 @@ use crate::tree::{Handle, PIECE};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use std::{fs::File, time::SystemTime};
-use unship_policy::{Digest, FileRight};
+use unship_policy::{Digest, FileRight, Place};
 use unship_rollback::{Content, Effect, Image};
 
 /// Files above this size are not read as a whole for their digest.
@@ -112,7 +112,7 @@ impl Gate {
         }
         let (handle, identity) = (open.handle, open.identity);
         if !self.files.contains_key(&identity) {
-            let place = self.world.tree.place(handle)?;
+            let place = self.place_now(handle)?;
             let effect = Effect::FileWritten { path: show(&place), content: None };
             let number = self.ledger.intend(&effect)?;
             let image = match self.disk_file(handle) {
@@ -131,6 +131,12 @@ impl Gate {
             }
         }
         Ok(handle)
+    }
+
+    /// Where a handle's object lies now. What the step removed lies in the trash, which is nowhere for it.
+    fn place_now(&mut self, handle: Handle) -> Fs<Place> {
+        let place = self.world.tree.place(handle)?;
+        if self.world.is_protected(&place) { Err(Errno::NOENT.into()) } else { Ok(place) }
     }
 
     fn disk_file(&self, handle: Handle) -> Option<File> {
@@ -223,7 +229,7 @@ impl Gate {
     }
 
     pub(super) fn change_times(&mut self, handle: Handle, accessed: NewTime, modified: NewTime) -> Fs<()> {
-        let place = self.world.tree.place(handle)?;
+        let place = self.place_now(handle)?;
         self.demand(FileRight::Write, &place)?;
         if matches!((accessed, modified), (NewTime::Keep, NewTime::Keep)) {
             return Ok(());

@@ -122,8 +122,10 @@ impl Gate {
     /// Cutting a file to nothing: where before-images are kept, a new inode takes its place and the old one is kept whole.
     fn open_truncated(&mut self, found: &Found, object: &Object, how: Open) -> Fs<Node> {
         let Some(name) = &found.name else { return Err(Errno::INVAL.into()) };
-        let known = self.files.get(&object.identity).map(|file| file.number);
-        if known.is_some() || !self.ledger.keeps_images() {
+        let known = self.files.contains_key(&object.identity);
+        // Another handle of the step goes on meaning this file, so it must stay the one that the name leads to.
+        let in_use = self.nodes.values().any(|open| open.identity == object.identity);
+        if known || in_use || !self.ledger.keeps_images() {
             let handle = self.world.tree.open(object, true)?;
             let open = OpenNode {
                 handle,

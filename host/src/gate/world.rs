@@ -57,6 +57,16 @@ pub enum WorldError {
         /// Where it is.
         path: PathBuf,
     },
+    /// Two folders of the policy give one place two names, and rights by either.
+    #[error("the folders {name:?} ({}) and {other:?} overlap: a place has one name; grants for the outer one can be as narrow as the inner", path.display())]
+    Overlap {
+        /// Its name in the policy.
+        name: String,
+        /// Where it is.
+        path: PathBuf,
+        /// The folder that it lies in, or that lies in it.
+        other: String,
+    },
 }
 
 /// Which tree the steps meet.
@@ -98,6 +108,10 @@ impl World {
                 if let Ok(inside) = hidden.strip_prefix(&path) {
                     protected.push(Place { folder: name.clone(), path: inside.to_owned() });
                 }
+            }
+            let overlaps = |known: &Path| path.starts_with(known) || known.starts_with(&path);
+            if let Some((other, _)) = on_disk.iter().find(|(_, known): &&(String, PathBuf)| overlaps(known)) {
+                return Err(WorldError::Overlap { name: name.clone(), other: other.clone(), path });
             }
             on_disk.push((name.clone(), path));
             let guest = if name == "site" { "/".to_owned() } else { format!("/{name}") };

@@ -33,6 +33,9 @@ struct Open {
     listing: Option<fs::Dir>,
 }
 
+/// Links that lead to nothing that one look-up follows at most, as Linux has it for all.
+const LINKS_MAX: usize = 40;
+
 const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
 impl LiveTree {
@@ -86,6 +89,89 @@ impl LiveTree {
             return Ok(Place { folder: self.folders[open.folder].0.clone(), path: PathBuf::new() });
         }
         self.place_of_fd(open.fd.as_fd(), open.folder)
+    }
+
+    /// [`Tree::find`], with `links` symlinks that lead to nothing still to be followed.
+    fn find_through(&mut self, base: Handle, path: &str, follow: bool, links: usize) -> Sys<Found> {
+        let split = split(path)?;
+        let open = self.get(base)?;
+        let (base_fd, folder) = (open.fd.try_clone().map_err(|_| Errno::MFILE)?, open.folder);
+        let base_place = self.place_of(base)?;
+        // Without symlinks on the way the canonical path is known by spelling; only otherwise must the kernel be asked.
+        let (parent_fd, parent_path) =
+            match open_beneath(base_fd.as_fd(), split.parent.as_ref(), OFlags::DIRECTORY, false) {
+                Ok(fd) => (fd, join_lexical(&base_place.path, split.parent)),
+                Err(Errno::LOOP) => {
+                    let fd = open_beneath(base_fd.as_fd(), split.parent.as_ref(), OFlags::DIRECTORY, true)?;
+                    let path = self.place_of_fd(fd.as_fd(), folder)?.path;
+                    (fd, path)
+                }
+                Err(e) => return Err(e),
+            };
+        let folder_name = base_place.folder;
+        let Some(name) = split.name else {
+            let place = Place { folder: folder_name, path: parent_path };
+            let object = self.object(parent_fd.try_clone().map_err(|_| Errno::MFILE)?, folder)?;
+            let parent = self.add(parent_fd, folder, false);
+            return Ok(Found { parent, name: None, place, object: Some(object), directory_only: true });
+        };
+        let found = match open_beneath(parent_fd.as_fd(), name.as_ref(), OFlags::NOFOLLOW, true) {
+            Ok(fd) => Some(fd),
+            Err(Errno::NOENT) => None,
+            Err(e) => return Err(e),
+        };
+        let Some(fd) = found else {
+            let place = Place { folder: folder_name, path: parent_path.join(name) };
+            let parent = self.add(parent_fd, folder, false);
+            return Ok(Found {
+                parent,
+                name: Some(name.into()),
+                place,
+                object: None,
+                directory_only: split.directory_only,
+            });
+        };
+        let is_link = FileType::from_raw_mode(fs::fstat(&fd)?.st_mode) == FileType::Symlink;
+        if !is_link || !(follow || split.directory_only) {
+            let place = Place { folder: folder_name, path: parent_path.join(name) };
+            let object = self.object(fd, folder)?;
+            let parent = self.add(parent_fd, folder, false);
+            return Ok(Found {
+                parent,
+                name: Some(name.into()),
+                place,
+                object: Some(object),
+                directory_only: split.directory_only,
+            });
+        }
+        // The last name is a symlink and is to be followed: beneath the base still, and the place is where it led.
+        let whole = if split.parent == "." { name.to_owned() } else { format!("{}/{name}", split.parent) };
+        let fd = match open_beneath(base_fd.as_fd(), whole.as_ref(), OFlags::empty(), true) {
+            // It leads to nothing yet, and nothing is what may be made: look for the name that it says.
+            Err(Errno::NOENT) => {
+                let links = links.checked_sub(1).ok_or(Errno::LOOP)?;
+                let target = fs::readlinkat(&fd, "", Vec::new())?;
+                let target = target.to_str().map_err(|_| Errno::ILSEQ)?;
+                if target.starts_with('/') {
+                    return Err(Errno::PERM);
+                }
+                return self.find_through(base, &format!("{}/{target}", split.parent), follow, links);
+            }
+            opened => opened?,
+        };
+        let place = self.place_of_fd(fd.as_fd(), folder)?;
+        let (Some(parent_path), Some(name)) = (place.path.parent(), place.path.file_name()) else {
+            // It led to the folder itself.
+            let object = self.object(fd.try_clone().map_err(|_| Errno::MFILE)?, folder)?;
+            let parent = self.add(fd, folder, false);
+            return Ok(Found { parent, name: None, place, object: Some(object), directory_only: true });
+        };
+        let parent_path = if parent_path.as_os_str().is_empty() { OsStr::new(".") } else { parent_path.as_os_str() };
+        let parent_fd = open_beneath(self.folders[folder].1.as_fd(), parent_path, OFlags::DIRECTORY, false)?;
+        let name = name.to_owned();
+        let object = self.object(fd, folder)?;
+        let parent = self.add(parent_fd, folder, false);
+        Ok(Found { parent, name: Some(name), place, object: Some(object), directory_only: split.directory_only })
     }
 
     /// A file open for use, whatever the handle was opened for.
@@ -266,73 +352,7 @@ impl Tree for LiveTree {
     }
 
     fn find(&mut self, base: Handle, path: &str, follow: bool) -> Sys<Found> {
-        let split = split(path)?;
-        let open = self.get(base)?;
-        let (base_fd, folder) = (open.fd.try_clone().map_err(|_| Errno::MFILE)?, open.folder);
-        let base_place = self.place_of(base)?;
-        // Without symlinks on the way the canonical path is known by spelling; only otherwise must the kernel be asked.
-        let (parent_fd, parent_path) =
-            match open_beneath(base_fd.as_fd(), split.parent.as_ref(), OFlags::DIRECTORY, false) {
-                Ok(fd) => (fd, join_lexical(&base_place.path, split.parent)),
-                Err(Errno::LOOP) => {
-                    let fd = open_beneath(base_fd.as_fd(), split.parent.as_ref(), OFlags::DIRECTORY, true)?;
-                    let path = self.place_of_fd(fd.as_fd(), folder)?.path;
-                    (fd, path)
-                }
-                Err(e) => return Err(e),
-            };
-        let folder_name = base_place.folder;
-        let Some(name) = split.name else {
-            let place = Place { folder: folder_name, path: parent_path };
-            let object = self.object(parent_fd.try_clone().map_err(|_| Errno::MFILE)?, folder)?;
-            let parent = self.add(parent_fd, folder, false);
-            return Ok(Found { parent, name: None, place, object: Some(object), directory_only: true });
-        };
-        let found = match open_beneath(parent_fd.as_fd(), name.as_ref(), OFlags::NOFOLLOW, true) {
-            Ok(fd) => Some(fd),
-            Err(Errno::NOENT) => None,
-            Err(e) => return Err(e),
-        };
-        let Some(fd) = found else {
-            let place = Place { folder: folder_name, path: parent_path.join(name) };
-            let parent = self.add(parent_fd, folder, false);
-            return Ok(Found {
-                parent,
-                name: Some(name.into()),
-                place,
-                object: None,
-                directory_only: split.directory_only,
-            });
-        };
-        let is_link = FileType::from_raw_mode(fs::fstat(&fd)?.st_mode) == FileType::Symlink;
-        if !is_link || !(follow || split.directory_only) {
-            let place = Place { folder: folder_name, path: parent_path.join(name) };
-            let object = self.object(fd, folder)?;
-            let parent = self.add(parent_fd, folder, false);
-            return Ok(Found {
-                parent,
-                name: Some(name.into()),
-                place,
-                object: Some(object),
-                directory_only: split.directory_only,
-            });
-        }
-        // The last name is a symlink and is to be followed: beneath the base still, and the place is where it led.
-        let whole = if split.parent == "." { name.to_owned() } else { format!("{}/{name}", split.parent) };
-        let fd = open_beneath(base_fd.as_fd(), whole.as_ref(), OFlags::empty(), true)?;
-        let place = self.place_of_fd(fd.as_fd(), folder)?;
-        let (Some(parent_path), Some(name)) = (place.path.parent(), place.path.file_name()) else {
-            // It led to the folder itself.
-            let object = self.object(fd.try_clone().map_err(|_| Errno::MFILE)?, folder)?;
-            let parent = self.add(fd, folder, false);
-            return Ok(Found { parent, name: None, place, object: Some(object), directory_only: true });
-        };
-        let parent_path = if parent_path.as_os_str().is_empty() { OsStr::new(".") } else { parent_path.as_os_str() };
-        let parent_fd = open_beneath(self.folders[folder].1.as_fd(), parent_path, OFlags::DIRECTORY, false)?;
-        let name = name.to_owned();
-        let object = self.object(fd, folder)?;
-        let parent = self.add(parent_fd, folder, false);
-        Ok(Found { parent, name: Some(name), place, object: Some(object), directory_only: split.directory_only })
+        self.find_through(base, path, follow, LINKS_MAX)
     }
 
     fn place(&mut self, handle: Handle) -> Sys<Place> {

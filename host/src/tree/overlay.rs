@@ -11,7 +11,7 @@ use super::{Handle, PIECE, Sys};
 use crate::gate::{Entry, Kind, Stat};
 use rustix::{
     fd::{AsFd, OwnedFd},
-    fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags},
+    fs::{self, Access, AtFlags, FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
 };
 use std::{
@@ -35,6 +35,8 @@ pub struct OverlayTree {
     nodes: Vec<Node>,
     handles: HashMap<Handle, Open>,
     next: u32,
+    /// The nodes of files that have several names on disk: one file is one node, whichever name led to it.
+    linked: HashMap<(u64, u64), Id>,
     /// Where copied and new content goes: a folder outside the site.
     scratch: PathBuf,
     /// Bytes that may still be copied or written there.
@@ -43,6 +45,8 @@ pub struct OverlayTree {
 
 struct Open {
     node: Id,
+    /// The name that led to it: a file may have several.
+    at: Option<(Id, OsString)>,
     /// A listing in progress.
     listing: Option<VecDeque<Sys<Entry>>>,
 }
@@ -94,6 +98,7 @@ impl OverlayTree {
             nodes: Vec::new(),
             handles: HashMap::new(),
             next: 0,
+            linked: HashMap::new(),
             scratch: scratch.to_owned(),
             budget,
         };
@@ -108,10 +113,10 @@ impl OverlayTree {
         Ok(tree)
     }
 
-    fn add(&mut self, node: Id) -> Handle {
+    fn add(&mut self, node: Id, at: Option<(Id, OsString)>) -> Handle {
         let handle = Handle(self.next);
         self.next += 1;
-        self.handles.insert(handle, Open { node, listing: None });
+        self.handles.insert(handle, Open { node, at, listing: None });
         handle
     }
 
@@ -162,7 +167,13 @@ impl OverlayTree {
             Err(Errno::NOENT) => return Ok(None),
             Err(e) => return Err(e),
         };
-        let body = match FileType::from_raw_mode(stat.st_mode) {
+        let file_type = FileType::from_raw_mode(stat.st_mode);
+        let linked = (file_type == FileType::RegularFile && stat.st_nlink > 1).then_some((stat.st_dev, stat.st_ino));
+        if let Some(id) = linked.and_then(|identity| self.linked.get(&identity).copied()) {
+            self.set_entry(dir, name, Some(id));
+            return Ok(Some(id));
+        }
+        let body = match file_type {
             FileType::Directory => Body::Dir { lower: Some(path), changed: BTreeMap::new() },
             FileType::RegularFile => Body::File(Content::Lower(path)),
             FileType::Symlink => {
@@ -174,6 +185,9 @@ impl OverlayTree {
         };
         let id = self.make(folder, dir, name, body);
         self.set_entry(dir, name, Some(id));
+        if let Some(identity) = linked {
+            self.linked.insert(identity, id);
+        }
         Ok(Some(id))
     }
 
@@ -234,6 +248,46 @@ impl OverlayTree {
             id = self.nodes[id].parent;
         }
         Ok(Place { folder: self.folders[self.nodes[id].folder].0.clone(), path: names.iter().rev().collect() })
+    }
+
+    fn place_of_handle(&self, handle: Handle) -> Sys<Place> {
+        let open = self.handles.get(&handle).ok_or(Errno::BADF)?;
+        if let Some((dir, name)) = &open.at
+            && let Body::Dir { changed, .. } = &self.nodes[*dir].body
+            && changed.get(name) == Some(&Some(open.node))
+        {
+            let mut place = self.place_of(*dir)?;
+            place.path.push(name);
+            return Ok(place);
+        }
+        self.place_of(open.node)
+    }
+
+    /// Whether the system lets this process have `access` to what lies on disk, as it will ask when the plan is run.
+    fn may(&self, id: Id, access: Access) -> Sys<()> {
+        let node = &self.nodes[id];
+        let (Body::Dir { lower: Some(path), .. } | Body::File(Content::Lower(path))) = &node.body else {
+            return Ok(());
+        };
+        let fd = self.lower(node.folder, path, OFlags::PATH)?;
+        let path = format!("/proc/self/fd/{}", rustix::fd::AsRawFd::as_raw_fd(&fd));
+        fs::accessat(fs::CWD, path, access, AtFlags::empty())
+    }
+
+    fn may_change(&self, dir: Id) -> Sys<()> {
+        self.may(dir, Access::WRITE_OK | Access::EXEC_OK)
+    }
+
+    /// Only its owner gives a thing other times.
+    fn may_set_times(&self, id: Id) -> Sys<()> {
+        let node = &self.nodes[id];
+        let (Body::Dir { lower: Some(path), .. } | Body::File(Content::Lower(path)) | Body::Other(path)) = &node.body
+        else {
+            return Ok(());
+        };
+        let me = rustix::process::geteuid();
+        let owner = self.lower_stat(node.folder, path)?.st_uid;
+        if me.is_root() || me.as_raw() == owner { Ok(()) } else { Err(Errno::PERM) }
     }
 
     /// Walks `path` from `base`; the last name is followed if it is a symlink and `follow` says so.
@@ -331,7 +385,9 @@ impl OverlayTree {
 
     fn detach(&mut self, dir: Id, name: &OsStr, id: Id) {
         self.set_entry(dir, name, None);
-        self.nodes[id].removed = true;
+        let node = &mut self.nodes[id];
+        // A name in the trash still counts as one of the file's links, as it does on disk.
+        node.removed |= node.parent == dir && node.name == name;
         self.touch(dir);
     }
 

@@ -7,7 +7,7 @@ use crate::{
 };
 use rustix::{
     fd::{AsFd, BorrowedFd},
-    fs::{self, OFlags},
+    fs::{self, Access, OFlags},
     io::Errno,
 };
 use std::{
@@ -22,7 +22,7 @@ use unship_policy::Place;
 impl Tree for OverlayTree {
     fn root(&mut self, folder: &str) -> Sys<Handle> {
         let id = self.folders.iter().find(|(name, ..)| name == folder).map(|(.., id)| *id).ok_or(Errno::NOENT)?;
-        Ok(self.add(id))
+        Ok(self.add(id, None))
     }
 
     fn release(&mut self, handle: Handle) {
@@ -34,6 +34,13 @@ impl Tree for OverlayTree {
         let base = self.id(base)?;
         self.place_of(base)?;
         let (parent, name, id) = self.walk(base, path, follow || split.directory_only)?;
+        // A path that ends in `.` or `..` is a directory's own, not a name's.
+        let (parent, name) = match (split.name, id) {
+            (Some(_), _) => (parent, name),
+            (None, None) => return Err(Errno::NOENT),
+            (None, Some(id)) if self.kind(id) == Kind::Directory => (self.nodes[id].parent, None),
+            (None, Some(_)) => return Err(Errno::NOTDIR),
+        };
         let place = match (&name, id) {
             (Some(name), _) => {
                 let mut place = self.place_of(parent)?;
@@ -47,28 +54,30 @@ impl Tree for OverlayTree {
             None => None,
             Some(id) => {
                 let stat = self.node_stat(id)?;
-                let handle = self.add(id);
+                let handle = self.add(id, name.clone().map(|name| (parent, name)));
                 Some(Object { handle, kind: stat.kind, links: stat.links, identity: stat.identity, size: stat.size })
             }
         };
-        let parent = self.add(parent);
+        let parent = self.add(parent, None);
         Ok(Found { parent, directory_only: split.directory_only || name.is_none(), name, place, object })
     }
 
     fn place(&mut self, handle: Handle) -> Sys<Place> {
-        self.place_of(self.id(handle)?)
+        self.place_of_handle(handle)
     }
 
     fn stat(&mut self, handle: Handle) -> Sys<Stat> {
         self.node_stat(self.id(handle)?)
     }
 
-    fn open(&mut self, object: &Object, _write: bool) -> Sys<Handle> {
+    fn open(&mut self, object: &Object, write: bool) -> Sys<Handle> {
         let id = self.id(object.handle)?;
         match self.kind(id) {
-            Kind::File | Kind::Directory => Ok(self.add(id)),
-            Kind::Symlink | Kind::Other => Err(Errno::PERM),
+            Kind::File | Kind::Directory => self.may(id, if write { Access::WRITE_OK } else { Access::READ_OK })?,
+            Kind::Symlink | Kind::Other => return Err(Errno::PERM),
         }
+        let at = self.handles.get(&object.handle).and_then(|open| open.at.clone());
+        Ok(self.add(id, at))
     }
 
     fn create(&mut self, parent: Handle, name: &OsString) -> Sys<Handle> {
@@ -76,11 +85,12 @@ impl Tree for OverlayTree {
         if self.entry(dir, name)?.is_some() {
             return Err(Errno::EXIST);
         }
+        self.may_change(dir)?;
         let file = self.scratch_file()?;
         let id = self.make(self.nodes[dir].folder, dir, name, Body::File(Content::Upper(file)));
         self.set_entry(dir, name, Some(id));
         self.touch(dir);
-        Ok(self.add(id))
+        Ok(self.add(id, None))
     }
 
     fn read(&mut self, handle: Handle, len: usize, offset: u64) -> Sys<Vec<u8>> {
@@ -124,6 +134,7 @@ impl Tree for OverlayTree {
 
     fn set_times(&mut self, handle: Handle, accessed: NewTime, modified: NewTime) -> Sys<()> {
         let id = self.id(handle)?;
+        self.may_set_times(id)?;
         let new = |time, old| match time {
             NewTime::Keep => old,
             NewTime::Now => Some(SystemTime::now()),
@@ -140,6 +151,7 @@ impl Tree for OverlayTree {
         if self.entry(dir, name)?.is_some() {
             return Err(Errno::EXIST);
         }
+        self.may_change(dir)?;
         let body = Body::Dir { lower: None, changed: BTreeMap::new() };
         let id = self.make(self.nodes[dir].folder, dir, name, body);
         self.set_entry(dir, name, Some(id));
@@ -152,6 +164,7 @@ impl Tree for OverlayTree {
         if object.kind == Kind::Directory && !self.is_empty(id)? {
             return Err(Errno::NOTEMPTY);
         }
+        self.may_change(dir)?;
         self.detach(dir, name, id);
         Ok(())
     }
@@ -168,6 +181,8 @@ impl Tree for OverlayTree {
         if self.is_below(to_dir, id) {
             return Err(Errno::INVAL);
         }
+        self.may_change(from_dir)?;
+        self.may_change(to_dir)?;
         if let Some(old) = replacing {
             let old_id = self.id(old.handle)?;
             match (self.kind(id), old.kind) {
@@ -186,6 +201,7 @@ impl Tree for OverlayTree {
         // Only the place in the tree changes; where its content lies on disk is remembered by path below its own folder.
         self.nodes[id].parent = to_dir;
         to.1.clone_into(&mut self.nodes[id].name);
+        self.nodes[id].removed = false;
         self.touch(from_dir);
         self.touch(to_dir);
         Ok(())
@@ -196,7 +212,8 @@ impl Tree for OverlayTree {
         if self.entry(dir, name)?.is_some() {
             return Err(Errno::EXIST);
         }
-        // Both names lead to one node; its place stays the first name's.
+        self.may_change(dir)?;
+        // Both names lead to one node, whose own place stays the first name's; handles know by which name they came.
         self.nodes[id].extra_links += 1;
         self.set_entry(dir, name, Some(id));
         self.touch(dir);
@@ -208,6 +225,7 @@ impl Tree for OverlayTree {
         if self.entry(dir, name)?.is_some() {
             return Err(Errno::EXIST);
         }
+        self.may_change(dir)?;
         let id = self.make(self.nodes[dir].folder, dir, name, Body::Symlink(target.as_bytes().to_vec()));
         self.set_entry(dir, name, Some(id));
         self.touch(dir);
@@ -231,6 +249,7 @@ impl Tree for OverlayTree {
         _trash: Option<&TrashSlot>,
     ) -> Sys<Handle> {
         let dir = self.id(parent)?;
+        self.may_change(dir)?;
         let folder = self.nodes[dir].folder;
         let new = match content {
             Source::Bytes(bytes) => {
@@ -273,7 +292,7 @@ impl Tree for OverlayTree {
         self.nodes[id].modified = Some(SystemTime::now());
         self.set_entry(dir, name, Some(id));
         self.touch(dir);
-        Ok(self.add(id))
+        Ok(self.add(id, None))
     }
 
     fn clear(
@@ -285,6 +304,9 @@ impl Tree for OverlayTree {
         _trash: Option<&TrashSlot>,
     ) -> Sys<()> {
         let (dir, old) = (self.id(parent)?, self.id(old.handle)?);
+        self.may_change(dir)?;
+        // Moving a directory changes its own entry `..`.
+        self.may(old, Access::WRITE_OK)?;
         self.nodes[old].removed = true;
         let body = Body::Dir { lower: None, changed: BTreeMap::new() };
         let id = self.make(self.nodes[dir].folder, dir, name, body);
@@ -296,7 +318,7 @@ impl Tree for OverlayTree {
     fn list(&mut self, directory: Handle) -> Sys<Handle> {
         let id = self.id(directory)?;
         let listing = self.names(id)?;
-        let handle = self.add(id);
+        let handle = self.add(id, None);
         if let Some(open) = self.handles.get_mut(&handle) {
             open.listing = Some(listing);
         }
