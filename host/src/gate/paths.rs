@@ -33,6 +33,7 @@ impl Gate {
             return Err(Errno::ISDIR.into());
         }
         self.demand(FileRight::Create, &found.place)?;
+        self.world.tree.may_change(found.parent)?;
         let effect = Effect::FileCreated { path: show(&found.place), content: None };
         let number = self.ledger.intend(&effect)?;
         let handle = match self.world.tree.create(found.parent, name) {
@@ -125,6 +126,8 @@ impl Gate {
         let known = self.files.contains_key(&object.identity);
         // Another handle of the step goes on meaning this file, so it must stay the one that the name leads to.
         let in_use = self.nodes.values().any(|open| open.identity == object.identity);
+        // A new inode needs a directory that may be changed; without it the file is cut in place and its content copied.
+        let in_use = in_use || self.world.tree.may_change(found.parent).is_err();
         if known || in_use || !self.ledger.keeps_images() {
             let handle = self.world.tree.open(object, true)?;
             let open = OpenNode {
@@ -169,6 +172,9 @@ impl Gate {
         self.with_found(base, path, follow, |gate, found| {
             gate.demand_sight(&found.place)?;
             let object = existing(found)?;
+            if found.directory_only && object.kind != Kind::Directory {
+                return Err(Errno::NOTDIR.into());
+            }
             Ok(gate.world.tree.stat(object.handle)?)
         })
     }
@@ -237,6 +243,7 @@ impl Gate {
         self.with_found(base, path, false, |gate, found| {
             let name = new_name(gate, found)?;
             gate.demand(FileRight::Create, &found.place)?;
+            gate.world.tree.may_change(found.parent)?;
             let effect = Effect::DirCreated { path: show(&found.place) };
             gate.perform(effect, None, |gate| gate.world.tree.make_dir(found.parent, &name))?;
             gate.changed_in(&found.place);
@@ -281,6 +288,10 @@ impl Gate {
         let Some(name) = &found.name else { return Err(Errno::INVAL.into()) };
         self.demand(FileRight::Remove, &found.place)?;
         self.demand_nothing_protected(&found.place)?;
+        self.world.tree.may_change(found.parent)?;
+        if object.kind == Kind::Directory {
+            self.demand_empty(object)?;
+        }
         let number = self.ledger.intend(&effect)?;
         let trash = self.trash(number, found.parent, &found.place)?;
         if let Err(e) = self.world.tree.remove(found.parent, name, object, trash.as_ref()) {
@@ -290,6 +301,18 @@ impl Gate {
         self.changed_in(&found.place);
         let image = trash.map(|slot| Image::Trash { at: slot.at });
         Ok(self.ledger.made(number, effect, image, Vec::new())?)
+    }
+
+    /// Asked before the effect is declared: what the system refuses is none, when planned and when run.
+    fn demand_empty(&mut self, directory: &Object) -> Fs<()> {
+        let listing = self.world.tree.list(directory.handle)?;
+        let first = self.world.tree.list_next(listing);
+        self.world.tree.release(listing);
+        match first {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) | Err(Errno::ILSEQ) => Err(Errno::NOTEMPTY.into()),
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// `EXDEV` from the trash means a mount point inside a folder: say so.
@@ -341,13 +364,21 @@ impl Gate {
             }
             self.demand(FileRight::Remove, &to.place)?;
             match (object.kind, old.kind) {
-                (Kind::Directory, Kind::Directory) => {}
+                (Kind::Directory, Kind::Directory) => self.demand_empty(old)?,
                 (Kind::Directory, _) => return Err(Errno::NOTDIR.into()),
                 (_, Kind::Directory) => return Err(Errno::ISDIR.into()),
                 _ => {}
             }
         }
+        if object.kind == Kind::Directory
+            && to.place.folder == from.place.folder
+            && to.place.path.starts_with(&from.place.path)
+        {
+            return Err(Errno::INVAL.into());
+        }
         self.demand_no_widening(&from.place, &to.place, &object)?;
+        self.world.tree.may_change(from.parent)?;
+        self.world.tree.may_change(to.parent)?;
         let replaced = to.object.is_some();
         let effect = Effect::Renamed { from: show(&from.place), to: show(&to.place), replaced };
         let number = self.ledger.intend(&effect)?;
@@ -384,6 +415,7 @@ impl Gate {
                 }
                 gate.demand(FileRight::Create, &to.place)?;
                 gate.demand_no_widening(&from.place, &to.place, &object)?;
+                gate.world.tree.may_change(to.parent)?;
                 let effect = Effect::LinkCreated { path: show(&to.place), to: show(&from.place), hard: true };
                 gate.perform(effect, None, |gate| gate.world.tree.link(&object, to.parent, &name))?;
                 gate.changed_in(&to.place);
@@ -409,6 +441,7 @@ impl Gate {
                     gate.denial(what, "its target leads out of the folder, where other programs would follow it");
                 return Err(gate.deny(denial, Errno::PERM));
             }
+            gate.world.tree.may_change(found.parent)?;
             let effect =
                 Effect::LinkCreated { path: show(&found.place), to: path_text(target.as_bytes()), hard: false };
             gate.perform(effect, None, |gate| gate.world.tree.symlink(target, found.parent, &name))?;

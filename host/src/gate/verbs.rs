@@ -120,6 +120,7 @@ impl Gate {
         if to.object.is_some() {
             regular(to)?;
         }
+        self.world.tree.may_change(to.parent).map_err(|e| failed(&show(&to.place), e))?;
         let number = self.ledger.intend(&effect)?;
         let trash = match to.object {
             Some(_) => self.trash(number, to.parent, &to.place).map_err(|fault| self.as_fault(fault, &to.place))?,
@@ -171,6 +172,7 @@ impl Gate {
             if let Err(fault) = gate.demand_no_widening(&from.place, &to, &object) {
                 return Err(gate.as_denied(fault, &from.place));
             }
+            gate.world.tree.may_change(from.parent).map_err(|e| failed(&show(&from.place), e))?;
             let effect = Effect::SetAside { from: show(&from.place), to: show(&to) };
             let number = gate.ledger.intend(&effect)?;
             let renamed = gate.world.tree.rename((from.parent, name), (from.parent, &new_name), None, None);
@@ -220,6 +222,7 @@ impl Gate {
             if entries == 0 {
                 return Ok(0);
             }
+            gate.world.tree.may_change(found.parent).map_err(|e| failed(&show(&found.place), e))?;
             let effect = Effect::DirCleared { path: show(&found.place), entries };
             let number = gate.ledger.intend(&effect)?;
             let trash = gate.trash(number, found.parent, &found.place);

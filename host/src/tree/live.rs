@@ -355,6 +355,11 @@ impl Tree for LiveTree {
         self.find_through(base, path, follow, LINKS_MAX)
     }
 
+    fn may_change(&mut self, directory: Handle) -> Sys<()> {
+        let path = format!("/proc/self/fd/{}", rustix::fd::AsRawFd::as_raw_fd(&self.get(directory)?.fd));
+        fs::accessat(fs::CWD, path, fs::Access::WRITE_OK | fs::Access::EXEC_OK, AtFlags::empty())
+    }
+
     fn place(&mut self, handle: Handle) -> Sys<Place> {
         self.place_of(handle)
     }

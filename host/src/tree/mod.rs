@@ -81,6 +81,9 @@ pub trait Tree: Send {
     /// Finds what `path` means from the directory `base`: never above it, through no magic link, and a last symlink is
     /// followed only with `follow`. Leaving the base is `EPERM`.
     fn find(&mut self, base: Handle, path: &str, follow: bool) -> Sys<Found>;
+    /// Whether the system lets this process change the entries of a directory: asked before an effect is declared, so that
+    /// an operation that fails when planned and when run is no effect in either.
+    fn may_change(&mut self, directory: Handle) -> Sys<()>;
     /// Where a handle's object lies now.
     fn place(&mut self, handle: Handle) -> Sys<Place>;
     /// Metadata of a handle's object.

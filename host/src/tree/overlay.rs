@@ -274,10 +274,6 @@ impl OverlayTree {
         fs::accessat(fs::CWD, path, access, AtFlags::empty())
     }
 
-    fn may_change(&self, dir: Id) -> Sys<()> {
-        self.may(dir, Access::WRITE_OK | Access::EXEC_OK)
-    }
-
     /// Only its owner gives a thing other times.
     fn may_set_times(&self, id: Id) -> Sys<()> {
         let node = &self.nodes[id];

@@ -62,6 +62,10 @@ impl Tree for OverlayTree {
         Ok(Found { parent, directory_only: split.directory_only || name.is_none(), name, place, object })
     }
 
+    fn may_change(&mut self, directory: Handle) -> Sys<()> {
+        self.may(self.id(directory)?, Access::WRITE_OK | Access::EXEC_OK)
+    }
+
     fn place(&mut self, handle: Handle) -> Sys<Place> {
         self.place_of_handle(handle)
     }
@@ -85,7 +89,6 @@ impl Tree for OverlayTree {
         if self.entry(dir, name)?.is_some() {
             return Err(Errno::EXIST);
         }
-        self.may_change(dir)?;
         let file = self.scratch_file()?;
         let id = self.make(self.nodes[dir].folder, dir, name, Body::File(Content::Upper(file)));
         self.set_entry(dir, name, Some(id));
@@ -151,7 +154,6 @@ impl Tree for OverlayTree {
         if self.entry(dir, name)?.is_some() {
             return Err(Errno::EXIST);
         }
-        self.may_change(dir)?;
         let body = Body::Dir { lower: None, changed: BTreeMap::new() };
         let id = self.make(self.nodes[dir].folder, dir, name, body);
         self.set_entry(dir, name, Some(id));
@@ -164,7 +166,6 @@ impl Tree for OverlayTree {
         if object.kind == Kind::Directory && !self.is_empty(id)? {
             return Err(Errno::NOTEMPTY);
         }
-        self.may_change(dir)?;
         self.detach(dir, name, id);
         Ok(())
     }
@@ -181,8 +182,6 @@ impl Tree for OverlayTree {
         if self.is_below(to_dir, id) {
             return Err(Errno::INVAL);
         }
-        self.may_change(from_dir)?;
-        self.may_change(to_dir)?;
         if let Some(old) = replacing {
             let old_id = self.id(old.handle)?;
             match (self.kind(id), old.kind) {
@@ -212,7 +211,6 @@ impl Tree for OverlayTree {
         if self.entry(dir, name)?.is_some() {
             return Err(Errno::EXIST);
         }
-        self.may_change(dir)?;
         // Both names lead to one node, whose own place stays the first name's; handles know by which name they came.
         self.nodes[id].extra_links += 1;
         self.set_entry(dir, name, Some(id));
@@ -225,7 +223,6 @@ impl Tree for OverlayTree {
         if self.entry(dir, name)?.is_some() {
             return Err(Errno::EXIST);
         }
-        self.may_change(dir)?;
         let id = self.make(self.nodes[dir].folder, dir, name, Body::Symlink(target.as_bytes().to_vec()));
         self.set_entry(dir, name, Some(id));
         self.touch(dir);
@@ -249,7 +246,6 @@ impl Tree for OverlayTree {
         _trash: Option<&TrashSlot>,
     ) -> Sys<Handle> {
         let dir = self.id(parent)?;
-        self.may_change(dir)?;
         let folder = self.nodes[dir].folder;
         let new = match content {
             Source::Bytes(bytes) => {
@@ -304,7 +300,6 @@ impl Tree for OverlayTree {
         _trash: Option<&TrashSlot>,
     ) -> Sys<()> {
         let (dir, old) = (self.id(parent)?, self.id(old.handle)?);
-        self.may_change(dir)?;
         // Moving a directory changes its own entry `..`.
         self.may(old, Access::WRITE_OK)?;
         self.nodes[old].removed = true;
