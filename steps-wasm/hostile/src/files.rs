@@ -226,3 +226,31 @@ pub fn edit_ungranted() -> Result {
         files::edit(path, "/key", "old", "new")
     })
 }
+
+/// Not an attack: does what the lines of the file `script` say, so that a test can try the typed verbs inside a grant as
+/// well as outside. `replace TARGET SOURCE`, `set-aside PATH`, `clear PATH`, `edit PATH POINTER OLD NEW`; a line that begins
+/// with `try` may be refused, and the step goes on.
+pub fn verbs() -> Result {
+    let script = fs::read_to_string("script").context("reading script")?;
+    for line in script.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (handled, words) = match words.as_slice() {
+            ["try", words @ ..] => (true, words),
+            words => (false, words),
+        };
+        let done = match *words {
+            ["replace", target, source] => files::replace(target, source).map(|()| String::new()),
+            ["set-aside", path] => files::set_aside(path),
+            ["clear", path] => files::clear(path).map(|entries| entries.to_string()),
+            ["edit", path, pointer, old, new] => files::edit(path, pointer, old, new).map(|()| String::new()),
+            ["read", path] => fs::read_to_string(path).map_err(|e| unship_step::HostError::Failed(e.to_string())),
+            _ => fail!("no such verb: {line}"),
+        };
+        match done {
+            Ok(said) => unship_step::progress!("{line}: ok {said}"),
+            Err(error) if handled => unship_step::progress!("{line}: handled {error}"),
+            Err(error) => fail!("{line}: {error}"),
+        }
+    }
+    Ok(())
+}

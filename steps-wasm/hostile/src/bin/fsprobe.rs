@@ -1,8 +1,8 @@
 //! Does file operations and says how each went, for tests of grants.
 //!
 //! `fsprobe OP ARG… [-- OP ARG…]…` prints a line for each operation, in order: `ok`, with what was seen, or `err` and the
-//! [`std::io::ErrorKind`]. It goes on after an error. Exit status: 0 when all went well, 1 when one did not, 2 for an
-//! operation that it does not know.
+//! [`std::io::ErrorKind`]. It goes on after an error. Exit status: 0 when all went well or was put into a report, 1 when
+//! one did not go well, 2 for an operation that it does not know.
 //!
 //! | operation | does | says |
 //! |---|---|---|
@@ -26,6 +26,12 @@
 //! | `moveread DIR NEW PATH` | opens `DIR`, renames it to `NEW`, reads relative to its handle | its text, quoted |
 //! | `movewrite DIR NEW PATH TEXT` | likewise, but creates and writes | |
 //! | `twice PATH TEXT` | opens to read, then to append, writes, reads by the first handle | its text, quoted |
+//! | `afresh PATH TEXT` | opens to read, then to truncate, writes, reads by the first handle | its text, quoted |
+//! | `readgone PATH` | opens to read, unlinks, reads by the handle | its text, quoted |
+//! | `writegone PATH TEXT` | opens to append, unlinks, writes by the handle | |
+//! | `writeto PATH OFFSET TEXT` | opens what is there, writes from `OFFSET` | |
+//! | `mtime PATH` | does not follow a symlink | the modification time, in whole seconds |
+//! | `report PATH` | creates or truncates, writes all lines so far: the errors among them count as handled | |
 
 #[path = "../sys.rs"]
 mod sys;
@@ -33,28 +39,40 @@ mod sys;
 use std::{
     env,
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     process::ExitCode,
+    time::UNIX_EPOCH,
 };
 use sys::Mode;
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     let mut status = 0;
+    let mut lines = String::new();
     for op in args.split(|arg| arg == "--") {
         let op: Vec<&str> = op.iter().map(String::as_str).collect();
-        let Some(result) = run(&op) else {
+        let result = match *op.as_slice() {
+            ["report", path] => {
+                status = 0;
+                Some(silent(fs::write(path, &lines)))
+            }
+            _ => run(&op),
+        };
+        let Some(result) = result else {
             eprintln!("fsprobe: no such operation: {op:?}");
             return ExitCode::from(2);
         };
-        match result {
-            Ok(seen) if seen.is_empty() => println!("ok"),
-            Ok(seen) => println!("ok {seen}"),
+        let line = match result {
+            Ok(seen) if seen.is_empty() => "ok".to_owned(),
+            Ok(seen) => format!("ok {seen}"),
             Err(error) => {
-                println!("err {:?}", error.kind());
                 status = 1;
+                format!("err {:?}", error.kind())
             }
-        }
+        };
+        println!("{line}");
+        lines += &line;
+        lines.push('\n');
     }
     ExitCode::from(status)
 }
@@ -97,6 +115,28 @@ fn run(op: &[&str]) -> Option<io::Result<String>> {
             write(OpenOptions::new().append(true).open(path), more)?;
             text(first)
         }),
+        ["afresh", path, new] => File::open(path).and_then(|first| {
+            fs::write(path, new)?;
+            text(first)
+        }),
+        ["readgone", path] => File::open(path).and_then(|file| {
+            fs::remove_file(path)?;
+            text(file)
+        }),
+        ["writegone", path, more] => silent(OpenOptions::new().append(true).open(path).and_then(|file| {
+            fs::remove_file(path)?;
+            write(Ok(file), more)
+        })),
+        ["writeto", path, offset, text] => {
+            let offset = offset.parse().ok()?;
+            silent(OpenOptions::new().write(true).open(path).and_then(|mut file| {
+                file.seek(SeekFrom::Start(offset))?;
+                write(Ok(file), text)
+            }))
+        }
+        ["mtime", path] => fs::symlink_metadata(path)
+            .and_then(|metadata| metadata.modified())
+            .map(|at| at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()).to_string()),
         _ => return None,
     })
 }
