@@ -4,6 +4,7 @@ mod bad_input;
 mod cli;
 mod code_cache;
 mod exec;
+mod gate;
 mod grants;
 mod journal;
 mod limits;
