@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Reads a duration: a whole number and `ms`, `s`, `m` or `h`.
+/// Reads a duration: a whole number and `ms`, `s`, `m`, `h` or `d`.
 ///
 /// # Errors
 /// A sentence that says what is accepted.
@@ -13,6 +13,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return Err(bad_duration(text)),
     };
     let ms = number.checked_mul(factor_ms).filter(|&ms| ms > 0).ok_or_else(|| bad_duration(text))?;
@@ -20,7 +21,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 fn bad_duration(text: &str) -> String {
-    format!("{text:?} is not a duration: a whole number above 0 with `ms`, `s`, `m` or `h`, such as `30s`")
+    format!("{text:?} is not a duration: a whole number above 0 with `ms`, `s`, `m`, `h` or `d`, such as `30s`")
 }
 
 /// Reads an amount of bytes: a whole number and `B`, `KiB`, `MiB` or `GiB`.

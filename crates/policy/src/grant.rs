@@ -2,7 +2,7 @@
 //! checked and the operator's policies.
 
 use crate::{
-    Capabilities, Digest, FileError, FileRight, Name, PathPattern, Place, SitePolicy, StoryPolicy, UnitKind,
+    Capabilities, Digest, FileError, FileRight, Name, OnFail, PathPattern, Place, SitePolicy, StoryPolicy, UnitKind,
     VerifiedBundle,
     meaning::{FlagsMeaning, Limits},
     tables::Definitions,
@@ -81,6 +81,8 @@ pub struct ResolvedStory {
     pub definitions: Definitions,
     /// Of every step.
     pub limits: Limits,
+    /// What happens when a step fails.
+    pub on_fail: OnFail,
 }
 
 /// Brings together what the author requests and what the operator permits.
@@ -90,7 +92,7 @@ pub struct ResolvedStory {
 /// name that site and story both define.
 pub fn resolve(bundle: VerifiedBundle, story: &StoryPolicy, site: &SitePolicy) -> Result<ResolvedStory, GrantError> {
     let manifest = bundle.manifest();
-    let definitions = merge(&site.definitions, story)?;
+    let definitions = definitions(story, site)?;
     for (unit, (permitted, span)) in &story.grants {
         let Some(known) = manifest.units.iter().find(|u| u.name == *unit) else {
             let names: Vec<&str> = manifest.units.iter().map(|u| u.name.as_str()).collect();
@@ -124,7 +126,7 @@ pub fn resolve(bundle: VerifiedBundle, story: &StoryPolicy, site: &SitePolicy) -
         });
     }
     let limits = story.limits(&site.limits)?;
-    Ok(ResolvedStory { title: story.title.clone(), bundle, grants, definitions, limits })
+    Ok(ResolvedStory { title: story.title.clone(), bundle, grants, definitions, limits, on_fail: story.on_fail })
 }
 
 struct Fit<'a> {
@@ -224,8 +226,12 @@ fn named_powers(powers: &Capabilities) -> [(&'static str, &BTreeSet<Name>); 8] {
     ]
 }
 
-fn merge(site: &Definitions, policy: &StoryPolicy) -> Result<Definitions, FileError> {
-    let mut all = site.clone();
+/// What names mean for a story: the site's definitions and its own. Taking a run back needs these, and no bundle.
+///
+/// # Errors
+/// [`FileError`] for a name that both define.
+pub fn definitions(policy: &StoryPolicy, site: &SitePolicy) -> Result<Definitions, FileError> {
+    let mut all = site.definitions.clone();
     let story = &policy.definitions;
     let twice = |what: &'static str, name: &str| FileError {
         message: format!("the {what} {name:?} is defined in site.toml already"),
@@ -311,8 +317,8 @@ impl Grant {
         if self.whole.contains_key(&place.folder) || !self.rights(place).is_empty() {
             return true;
         }
-        let patterns = self.requested.files.values().flatten().chain(&self.requested.processes_holders);
-        patterns.clone().any(|p| p.lies_below(place) || (p.matches(place) && place.path.as_os_str().is_empty()))
+        let mut patterns = self.requested.files.values().flatten().chain(&self.requested.processes_holders);
+        patterns.any(|p| p.lies_below(place))
             || self.requested.processes_holders.iter().any(|p| p.matches(place))
             || place.path.as_os_str().is_empty()
     }
@@ -422,10 +428,11 @@ impl Grant {
 }
 
 impl ResolvedStory {
-    /// Digest over everything that decides what a run may do: bundle, grants, meanings, limits.
+    /// Digest over everything that decides what a run may do: bundle, grants, meanings, limits, and what a
+    /// failed step leads to.
     pub fn digest(&self) -> Digest {
         let grants = format!("{:?}", self.grants);
-        let meanings = format!("{:?} {:?}", self.definitions, self.limits);
+        let meanings = format!("{:?} {:?} {:?}", self.definitions, self.limits, self.on_fail);
         Digest::of_parts(&[self.bundle.digest().bytes(), grants.as_bytes(), meanings.as_bytes()])
     }
 }

@@ -3,10 +3,10 @@
 use crate::{
     FileError,
     meaning::Limits,
-    tables::{Definitions, RawCommand, RawDefinitions, RawFlagsMeaning, RawLimits, RawSelector, RawService},
+    tables::{Definitions, RawCommand, RawDefinitions, RawFlagsMeaning, RawLimits, RawSelector, RawService, duration},
 };
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use toml::Spanned;
 
 /// What the operator says of the whole site.
@@ -16,6 +16,10 @@ pub struct SitePolicy {
     pub name: String,
     /// Where the bundles lie, relative to the site.
     pub bundles: String,
+    /// The site is for rehearsals: faults may be injected into its runs.
+    pub rehearsal: bool,
+    /// How long before-images of runs that ended are kept.
+    pub keep_images: Duration,
     /// What names mean for every story.
     pub definitions: Definitions,
     /// Limits of every step, unless the story's policy says otherwise.
@@ -40,11 +44,17 @@ struct RawSitePolicy {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawSite {
     name: String,
     bundles: Spanned<String>,
+    #[serde(default)]
+    rehearsal: bool,
+    keep_images: Option<Spanned<String>>,
 }
+
+/// Before-images are kept for 30 days unless the site says otherwise.
+const KEEP_IMAGES: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl SitePolicy {
     /// Reads a site's policy.
@@ -67,6 +77,8 @@ impl SitePolicy {
         Ok(SitePolicy {
             name: raw.site.name,
             bundles: bundles.clone(),
+            rehearsal: raw.site.rehearsal,
+            keep_images: raw.site.keep_images.as_ref().map_or(Ok(KEEP_IMAGES), duration)?,
             definitions: definitions.parse()?,
             limits: raw.limits.over(&Limits::default())?,
         })

@@ -8,7 +8,7 @@ use crate::{
         name,
     },
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, ops::Range};
 use toml::Spanned;
 
@@ -23,6 +23,8 @@ pub struct StoryPolicy {
     pub bundle: String,
     /// Roles of the trust root; for each, one key that holds it must have signed.
     pub signed_by: Vec<Name>,
+    /// What happens when a step fails.
+    pub on_fail: OnFail,
     /// What names mean for this story, beside the site's own.
     pub definitions: Definitions,
     /// What each step and check is permitted, with the place of its table for messages.
@@ -31,6 +33,17 @@ pub struct StoryPolicy {
     pub(crate) places: BTreeMap<(&'static str, String), Range<usize>>,
     /// As written: they are resolved against the site's own.
     limits: RawLimits,
+}
+
+/// What happens when a step fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFail {
+    /// What the run made is taken back, newest first.
+    #[default]
+    Undo,
+    /// Everything stays as it is for a person to look at; the run ends Stuck, and can be undone later.
+    Stop,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +72,8 @@ struct RawStory {
     title: String,
     bundle: Spanned<String>,
     signed_by: Spanned<Vec<Spanned<String>>>,
+    #[serde(default)]
+    on_fail: OnFail,
 }
 
 impl StoryPolicy {
@@ -113,6 +128,7 @@ impl StoryPolicy {
             title: raw.story.title,
             bundle,
             signed_by,
+            on_fail: raw.story.on_fail,
             definitions: definitions.parse()?,
             grants,
             places,

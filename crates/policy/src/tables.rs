@@ -302,7 +302,7 @@ fn argv(raw: &Spanned<Vec<String>>) -> Result<Vec<String>, FileError> {
     }
 }
 
-fn duration(raw: &Spanned<String>) -> Result<Duration, FileError> {
+pub(crate) fn duration(raw: &Spanned<String>) -> Result<Duration, FileError> {
     parse_duration(raw.get_ref()).map_err(|e| FileError::at(raw.span(), e))
 }
 
