@@ -719,7 +719,9 @@ fn a_full_disk_is_told_before_anything_is_changed() {
         let path = copied(&practice, folder);
         let stat = rustix::fs::statvfs(folder).expect("statvfs");
         // What is left is less than any run needs, then nothing at all.
-        for (left, status, says) in [(2 << 20, 3, "the disk is full"), (0, 1, "its file system or quota is full")] {
+        for (left, status, says) in
+            [(2 << 20, 3, "the disk of the folder \"site\" is full"), (0, 1, "its file system or quota is full")]
+        {
             let filler = folder.join("filler");
             let free = rustix::fs::statvfs(folder).expect("statvfs").f_bavail * stat.f_frsize;
             let file = fs::OpenOptions::new().create(true).append(true).open(&filler).expect("filler");

@@ -187,6 +187,8 @@ fn answered(site: &Site, answer: &str) -> Ran {
 
 /// An `apply` that stands still in the middle, in a command that reads a FIFO.
 struct Held {
+    /// The story's policy under which it runs; the one from before is in place again.
+    policy: String,
     child: Child,
     fifo: File,
     stdout: PathBuf,
@@ -222,7 +224,7 @@ fn held(site: &Site, script: &str) -> Held {
         panic!("it ended before it read: {status}\n{said}");
     }
     site.write("policies/1.3.toml", &policy);
-    Held { child, fifo, stdout }
+    Held { child, fifo, stdout, policy: policy.replacen(argv, &with, 1) }
 }
 
 #[test]
@@ -247,9 +249,9 @@ fn of_two_applies_at_once_one_wins() {
 }
 
 #[test]
-fn a_run_whose_process_was_killed_is_closed_with_its_list_and_the_next_one_goes_on() {
+fn a_run_whose_process_was_killed_blocks_new_ones_until_it_is_resumed() {
     let site = Site::practice();
-    let mut killed = held(&site, "cat hold");
+    let mut killed = held(&site, "test -p hold && cat hold; exec bin/practice-analytics stop-queries");
     killed.child.kill().expect("killed");
     let status = killed.child.wait().expect("it ends");
     assert_eq!(status.code(), None, "{status}");
@@ -258,20 +260,22 @@ fn a_run_whose_process_was_killed_is_closed_with_its_list_and_the_next_one_goes_
     let run = site.unship(["runs", "--json"]).exits(0).json().remove(0);
     assert!(run["outcome"].is_null(), "{run}");
     let id = run["run"].as_str().expect("a run").to_owned();
-    let _ = site.unship(["show", &id]).exits(0).prints("not yet, or its process died");
+    let _ = site.unship(["show", &id]).exits(0).prints("`unship resume` goes on with it");
     let before = fingerprint(&site.path());
-    let closed = site.unship(["apply", "1.3", "--yes"]).exits(5);
-    let _ = closed
-        .prints(&format!("Run {id} applied, newest first:"))
-        .prints("disable-duckdb: ")
-        .says("was cut off in the middle; it is now closed as Stuck")
-        .says(&format!("unship show {id}"));
-    assert_eq!(before, fingerprint(&site.path()), "closing a run changes nothing");
-    let _ = site.unship(["show", &id]).exits(0).prints("ended    Stuck: its process ended before the run did");
+    for verb in [&["apply", "1.3", "--yes"][..], &["undo", &id]] {
+        let refused = site.unship(verb).exits(3).prints("disable-duckdb/0: flag duckdb_analytics: on -> off");
+        let _ = refused
+            .says(&format!("run {id} was cut off in the middle"))
+            .says("`unship resume` goes on with it, `unship resume --undo` takes it back");
+    }
+    assert_eq!(before, fingerprint(&site.path()), "a refusal changes nothing");
     let _ = site.unship(["journal", "verify"]).exits(0).prints("intact");
-    let _ = site.unship(["apply", "1.3", "--yes"]).exits(0).prints("Succeeded, Recovered");
+    let _ = site.unship(["resume"]).exits(3).says("its bundle or the policies are not those that it began with");
+    site.write("policies/1.3.toml", &killed.policy);
+    let _ = site.unship(["resume"]).exits(0).prints("Succeeded, Recovered");
+    let _ = site.unship(["resume"]).exits(0).prints("no run is in flight");
     let runs = site.unship(["runs", "--json"]).exits(0).json();
-    assert_eq!(runs.len(), 2, "closing is not a run of its own");
+    assert_eq!(runs.len(), 1, "going on is not a run of its own");
 }
 
 #[test]

@@ -349,7 +349,8 @@ fn what_goes_is_kept() {
     while let Some(path) = todo.pop() {
         if path.is_dir() {
             todo.extend(fs::read_dir(path).expect("entries").map(|e| e.expect("entry").path()));
-        } else {
+        } else if !path.is_symlink() {
+            // Symlinks are the marks of what was begun.
             kept.push(fs::read_to_string(path).expect("content"));
         }
     }

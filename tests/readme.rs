@@ -9,7 +9,7 @@ fn normal(line: &str) -> String {
     let mut word = String::new();
     let flush = |word: &mut String, out: &mut String| {
         let hex = word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
-        let run = word.len() == 22
+        let run = word.len() == 26
             && word.starts_with('r')
             && word.ends_with(|c: char| c.is_ascii_hexdigit())
             && word.contains("z-");
@@ -33,7 +33,7 @@ fn normal(line: &str) -> String {
     flush(&mut word, &mut out);
     // `.duckdb.unship-RUN` is one word for the loop above.
     match out.find("unship-r2") {
-        Some(at) => format!("{}unship-RUN{}", &out[..at], &out[at + "unship-".len() + 22..]),
+        Some(at) => format!("{}unship-RUN{}", &out[..at], &out[at + "unship-".len() + 26..]),
         None => out,
     }
 }

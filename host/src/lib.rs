@@ -2,9 +2,11 @@
 //!
 //! `sandbox` runs a component's step in an instance of its own; every call that it makes passes the `gate`, which judges,
 //! writes down, keeps before-images and then does, on a `tree` (the disk, or the disk under a planning overlay) and
-//! through the `providers` (flags, commands, processes, services). `runner` makes plans, runs and checks of whole stories.
+//! through the `providers` (flags, commands, processes, services). `runner` makes plans, runs and checks of whole stories;
+//! `effects` finds out what became of an effect, and takes it back, without any guest.
 
 pub mod edit;
+pub mod effects;
 pub mod gate;
 pub mod providers;
 pub mod runner;

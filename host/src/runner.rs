@@ -2,18 +2,20 @@
 //! world handed from gate to gate.
 
 use crate::{
-    gate::{Gate, Ground, Images, Pinned, Use, World, WorldError, Written},
+    gate::{Gate, Ground, Images, Pinned, RunUse, Use, World, WorldError, Written},
     sandbox::{
-        Code, Engine, Entry, Kind, LinkError, Loaded, Stdio, StepEnd, StepNamesError, link, run_step, step_names,
+        Code, Engine, Entry, Interrupt, Kind, LinkError, Loaded, Stdio, StepEnd, StepNamesError, link, run_step,
+        step_names,
     },
 };
 use std::{
     collections::BTreeSet,
     path::Path,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 use unship_policy::{Denial, Digest, ResolvedStory, Unit, UnitKind};
-use unship_rollback::{Line, Plan, PlannedUnit, Recorder, StepRunner, UnitEnd, UnitRole};
+use unship_rollback::{Faults, Line, Plan, PlannedUnit, Recorder, StepRunner, UnitEnd, UnitRole};
 
 /// A story whose component is compiled, linked to what its manifest requests, and knows every step that the manifest
 /// names.
@@ -117,6 +119,11 @@ impl LinkedStory {
         Ok(LinkedStory { resolved, loaded, kind })
     }
 
+    /// How a person ends a step of it.
+    pub fn interrupt(&self) -> Interrupt {
+        self.loaded.engine().interrupt().clone()
+    }
+
     /// What was resolved.
     pub fn resolved(&self) -> &ResolvedStory {
         &self.resolved
@@ -139,6 +146,7 @@ impl LinkedStory {
             title: self.resolved.title.clone(),
             bundle: self.resolved.bundle.digest(),
             resolved: self.resolved.digest(),
+            on_fail: self.resolved.on_fail,
             already: false,
             clock_ms: setting.clock_ms,
             units: Vec::new(),
@@ -229,9 +237,8 @@ pub struct LiveRunner<'a> {
     world: Option<Box<World>>,
     recorder: Recorder,
     images: Box<dyn FnMut() -> Box<dyn Images> + 'a>,
+    faults: Arc<dyn Faults>,
     clock_ms: u64,
-    /// Number, within the run, of the next unit's first effect.
-    first: u64,
 }
 
 impl<'a> LiveRunner<'a> {
@@ -244,27 +251,30 @@ impl<'a> LiveRunner<'a> {
         setting: Setting<'_>,
         recorder: Recorder,
         images: Box<dyn FnMut() -> Box<dyn Images> + 'a>,
+        faults: Arc<dyn Faults>,
     ) -> Result<LiveRunner<'a>, WorldError> {
         let definitions = story.resolved.definitions.clone();
         let world = Box::new(World::open(setting.site, definitions, setting.run, Ground::Live)?);
-        Ok(LiveRunner { story, world: Some(world), recorder, images, clock_ms: setting.clock_ms, first: 0 })
+        Ok(LiveRunner { story, world: Some(world), recorder, images, faults, clock_ms: setting.clock_ms })
     }
 }
 
 impl StepRunner for LiveRunner<'_> {
-    fn run(&mut self, unit: &PlannedUnit) -> UnitEnd {
+    fn run(&mut self, position: usize, unit: &PlannedUnit, made_before: &[usize]) -> UnitEnd {
         let units = &self.story.resolved.bundle.manifest().units;
         let index = units.iter().position(|u| u.name.as_str() == unit.name);
         let (Some(index), Some(world)) = (index, self.world.take()) else {
             return UnitEnd::Broken("the plan names a step that the bundle does not have".to_owned());
         };
-        let use_ = Use::Run {
+        let first = self.recorder.state().plan().map_or(0, |plan| plan.number(position, 0));
+        let use_ = Use::Run(RunUse {
             recorder: self.recorder.clone(),
             planned: unit.effects.clone(),
-            first: self.first,
+            made_before: made_before.to_vec(),
+            first,
             images: (self.images)(),
-        };
-        self.first += unit.effects.len() as u64;
+            faults: self.faults.clone(),
+        });
         let (world, _, end) = self.story.unit(index, world, self.clock_ms, use_);
         self.world = Some(world);
         end

@@ -368,7 +368,7 @@ fn a_large_file_is_never_copied() {
     story(&site, Std("unlink box/empty/h.db"), BOX);
     let _ = apply_as_planned(&site, Who::Me);
     let store = fs::read_dir(site.at(".unship/trash")).expect("trash").map(|run| run.expect("entry").path());
-    let kept: Vec<_> = store.map(|run| run.join("0/kept")).filter(|path| path.is_file()).collect();
+    let kept: Vec<_> = store.map(|run| run.join("0")).filter(|path| path.is_file()).collect();
     assert!(kept.iter().any(|path| fs::metadata(path).expect("metadata").ino() == before.ino()), "{kept:?}");
 }
 

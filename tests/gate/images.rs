@@ -22,7 +22,7 @@ fn word(value: &Value) -> String {
 
 fn content(site: &Site, image: &Value) -> String {
     let Some(at) = image["at"].as_str() else { return word(&image["image"]) };
-    let path = site.at(".unship").join(at);
+    let path = site.at(at);
     let metadata = fs::symlink_metadata(&path).expect("the image is there");
     if metadata.is_dir() {
         return snapshot(&path).into_iter().map(|(name, text)| format!("{name}={text}")).collect::<Vec<_>>().join(" ");

@@ -10,7 +10,9 @@ pub enum Exit {
     User = 1,
     /// Refused: policy, signature, expectation, precondition, lock, approval.
     Refused = 3,
-    /// Stuck: a step failed, and what was applied is listed.
+    /// A step failed or a person stopped the run, and what it made was taken back.
+    Undone = 4,
+    /// Stuck: not everything could be taken back, and what is and what is not is listed.
     Stuck = 5,
     /// Applied, but not recovered, or unknown.
     NotRecovered = 6,

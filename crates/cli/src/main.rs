@@ -5,8 +5,12 @@ mod error;
 mod exit;
 mod files;
 mod history;
+mod inject;
 mod out;
 mod plans;
+mod report;
+mod session;
+mod signals;
 mod site;
 mod story;
 mod verbs;
@@ -38,6 +42,8 @@ enum Verb {
     Inspect(verbs::inspect::Args),
     Plan(verbs::plan::Args),
     Apply(verbs::apply::Args),
+    Undo(verbs::undo::Args),
+    Resume(verbs::resume::Args),
     Check(verbs::check::Args),
     Runs(verbs::runs::Args),
     Show(verbs::show::Args),
@@ -63,6 +69,8 @@ fn main() -> ExitCode {
         Verb::Inspect(args) => verbs::inspect::run(&context, args),
         Verb::Plan(args) => verbs::plan::run(&context, args),
         Verb::Apply(args) => verbs::apply::run(&context, args),
+        Verb::Undo(args) => verbs::undo::run(&context, args),
+        Verb::Resume(args) => verbs::resume::run(&context, args),
         Verb::Check(args) => verbs::check::run(&context, args),
         Verb::Runs(args) => verbs::runs::run(&context, args),
         Verb::Show(args) => verbs::show::run(&context, args),

@@ -1,17 +1,19 @@
 //! The store and this machine behind the ports of `rollback` and `host`.
 
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::AsFd;
 use std::{
+    collections::BTreeMap,
     fs::File,
-    sync::Arc,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 use unship_host::{
     gate::{Images, RangeImage},
-    tree::TrashSlot,
+    tree::trash::{Mount, TRASH, TrashDir, TrashHome},
 };
 use unship_rollback::{Clock, Durability, JournalFailure, JournalStore, Record, RunId};
-use unship_store::{Journal, RunImages, SiteStore, SpaceLimit};
+use unship_store::{ImageError, Journal, RunImages, RunTrash, SiteStore, SpaceLimit};
 
 /// The journal of the store as the port.
 pub struct StoreJournal(pub Arc<Journal>);
@@ -44,62 +46,106 @@ impl Clock for SystemClock {
 /// # Errors
 /// When the system has no random numbers.
 pub fn new_run_id(now_ms: u64) -> Result<RunId, String> {
-    let mut random = [0u8; 2];
+    let mut random = [0u8; 4];
     getrandom::fill(&mut random).map_err(|e| e.to_string())?;
     let time = i64::try_from(now_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     let time = time.ok_or("the clock is out of range")?.strftime("%Y%m%dt%H%M%Sz");
-    RunId::new(&format!("r{time}-{:02x}{:02x}", random[0], random[1]))
+    RunId::new(&format!("r{time}-{:08x}", u32::from_be_bytes(random)))
         .ok_or_else(|| "a run's id has no form".to_owned())
 }
 
-/// The before-images of one run as the port.
-pub struct StoreImages {
+/// The before-images of one run as the port. Clones share what is opened.
+#[derive(Clone)]
+pub struct StoreImages(Arc<Mutex<Kept>>);
+
+struct Kept {
     images: RunImages,
-    store: std::path::PathBuf,
-    slots: Vec<unship_store::TrashSlot>,
+    store: PathBuf,
+    trashes: BTreeMap<Mount, Trash>,
 }
 
-/// Where a kept thing lies in its slot.
-const KEPT: &str = "kept";
+struct Trash {
+    kept: RunTrash,
+    opened: TrashDir,
+    /// Something was moved since the last flush.
+    changed: bool,
+}
 
 impl StoreImages {
-    /// The images of `run`.
+    /// The images of `run`, which take `limit` bytes at most.
     ///
     /// # Errors
-    /// A sentence.
-    pub fn open(store: &SiteStore, run: &RunId, limit: Arc<SpaceLimit>) -> Result<StoreImages, String> {
-        let images = store.run_images(run.as_str(), limit).map_err(|e| e.to_string())?;
-        Ok(StoreImages { images, store: store.path().to_owned(), slots: Vec::new() })
+    /// What is wrong with the store.
+    pub fn open(store: &SiteStore, run: &RunId, limit: u64) -> Result<StoreImages, ImageError> {
+        let images = store.run_images(run.as_str(), Arc::new(SpaceLimit::new(limit, 0)))?;
+        let kept = Kept { images, store: store.path().to_owned(), trashes: BTreeMap::new() };
+        Ok(StoreImages(Arc::new(Mutex::new(kept))))
     }
 
-    fn shown(&self, path: &std::path::Path) -> String {
-        path.strip_prefix(&self.store).unwrap_or(path).display().to_string()
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn trash(&mut self, home: &TrashHome, is_here: bool, make: bool) -> Result<Option<TrashDir>, ImageError> {
+        if let Some(trash) = self.trashes.get_mut(&home.mount) {
+            trash.changed = true;
+            return Ok(Some(trash.opened.clone()));
+        }
+        let shown = PathBuf::from(home.place.to_string());
+        let kept = match (is_here, make) {
+            (true, true) => Some(self.images.trash()?),
+            (true, false) => self.images.trash_if_there()?,
+            (false, make) => self.images.trash_elsewhere(home.dir.as_fd(), &shown, TRASH, make)?,
+        };
+        let Some(kept) = kept else { return Ok(None) };
+        let at = match kept.path().strip_prefix(&self.store) {
+            Ok(inside) => format!(".unship/{}", inside.display()),
+            Err(_) => kept.path().display().to_string(),
+        };
+        let dir = kept.dir().try_clone_to_owned().map_err(|e| ImageError::opening(kept.path(), e))?;
+        let opened = TrashDir { dir: Arc::new(dir), at };
+        self.trashes.insert(home.mount, Trash { kept, opened: opened.clone(), changed: true });
+        Ok(Some(opened))
     }
 }
 
 impl Images for StoreImages {
-    fn trash(&mut self, effect: u64, near: BorrowedFd<'_>) -> Result<TrashSlot, String> {
-        let slot = self.images.trash_slot(effect).map_err(|e| e.to_string())?;
-        let device = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).map(|s| s.st_dev).map_err(|e| e.to_string());
-        if device(near)? != device(slot.dir())? {
-            return Err(
-                "it lies on another file system than the site, so no before-image can be kept by a rename".to_owned()
-            );
-        }
-        let dir = slot.dir().try_clone_to_owned().map_err(|e| e.to_string())?;
-        let at = format!("{}/{KEPT}", self.shown(slot.path()));
-        self.slots.push(slot);
-        Ok(TrashSlot { dir, name: KEPT.into(), at })
+    fn trash(&mut self, home: &TrashHome, is_here: bool) -> Result<TrashDir, String> {
+        let opened = self.lock().trash(home, is_here, true).map_err(|e| format!("failed to {e}"))?;
+        opened.ok_or_else(|| "the trash cannot be made".to_owned())
+    }
+
+    fn trash_if_there(&mut self, home: &TrashHome, is_here: bool) -> Result<Option<TrashDir>, String> {
+        self.lock().trash(home, is_here, false).map_err(|e| format!("failed to {e}"))
+    }
+
+    fn restore(&mut self, effect: u64, file: &File) -> Result<bool, String> {
+        let kept = self.lock();
+        let restored = kept.images.image(effect).and_then(|image| {
+            let Some(image) = image else { return Ok(false) };
+            image.restore(file)?;
+            kept.images.remove_image(effect).map(|()| true)
+        });
+        restored.map_err(|e| format!("failed to {e}"))
     }
 
     fn ranges(&mut self, effect: u64, file: &File) -> Result<Box<dyn RangeImage>, String> {
-        let image = self.images.range_image(effect, file).map_err(|e| e.to_string())?;
-        let at = self.shown(image.path());
+        let kept = self.lock();
+        let image = kept.images.range_image(effect, file).map_err(|e| format!("failed to {e}"))?;
+        let path = image.path();
+        let at = format!(".unship/{}", path.strip_prefix(&kept.store).unwrap_or(path).display());
         Ok(Box::new(StoreRange { image, at }))
     }
 
     fn flush(&mut self) -> Result<(), String> {
-        self.slots.drain(..).try_for_each(|slot| slot.flush().map_err(|e| e.to_string()))
+        for trash in self.lock().trashes.values_mut() {
+            if std::mem::take(&mut trash.changed) {
+                trash.kept.flush().map_err(|e| format!("failed to {e}"))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -110,7 +156,7 @@ struct StoreRange {
 
 impl RangeImage for StoreRange {
     fn save_before_write(&mut self, file: &File, offset: u64, len: u64) -> Result<(), String> {
-        self.image.save_before_write(file, offset, len).map(drop).map_err(|e| e.to_string())
+        self.image.save_before_write(file, offset, len).map(drop).map_err(|e| format!("failed to {e}"))
     }
 
     fn at(&self) -> String {

@@ -1,4 +1,6 @@
-//! The closed set of effects: every change that can come out of the gate, in one place.
+//! The closed set of effects: every change that can come out of the gate, in one place. What each is, how it is named for
+//! people, how it could be done by hand, and by what it is taken back stands here; the host's `effects` does the probing
+//! and taking back, a `match` arm a variant.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -120,9 +122,24 @@ impl Effect {
         }
     }
 
+    /// Whether going on after a crash takes it back before its step runs again. What is not a file is done again instead:
+    /// a process that was stopped stays stopped, a service is brought to where the step wants it, a command runs again.
+    pub fn is_taken_back_to_go_on(&self) -> bool {
+        !matches!(self, Effect::ProcessStopped { .. } | Effect::ServiceChanged { .. } | Effect::CommandRan { .. })
+    }
+
+    /// The effect of run `run` that a plan means: the opposite of [`Effect::symbolic`].
+    pub fn concrete(self, run: &str) -> Effect {
+        self.renamed("{run}", run)
+    }
+
     /// The same effect with the run's id made symbolic, so that a plan's digest does not depend on it.
-    pub fn symbolic(mut self, run: &str) -> Effect {
-        let blur = |path: &mut String| *path = path.replace(run, "{run}");
+    pub fn symbolic(self, run: &str) -> Effect {
+        self.renamed(run, "{run}")
+    }
+
+    fn renamed(mut self, old: &str, new: &str) -> Effect {
+        let blur = |path: &mut String| *path = path.replace(old, new);
         match &mut self {
             Effect::FileCreated { path, .. }
             | Effect::FileWritten { path, .. }

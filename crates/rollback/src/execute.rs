@@ -1,7 +1,8 @@
-//! Executing a plan: ask the state machine what comes next, do it, write it down.
+//! Executing a plan, going on with a run, taking one back: ask the state machine what comes next, do it, write it down.
 
 use crate::{
-    Clock, Durability, Event, JournalFailure, JournalStore, Next, Plan, Record, RunId, RunState, StepRunner, UnitEnd,
+    Clock, Durability, Effects, Event, Faults, FoundEffect, JournalFailure, JournalStore, Next, NoFaults, Plan, Record,
+    RunId, RunState, StepRunner, UndoError, UndoItem, UnitEnd,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +18,7 @@ struct Inner {
     journal: Box<dyn JournalStore>,
     clock: Box<dyn Clock>,
     watcher: Watcher,
+    faults: Arc<dyn Faults>,
     run: RunId,
     state: RunState,
     failure: Option<JournalFailure>,
@@ -29,11 +31,41 @@ pub struct Report {
     pub state: RunState,
 }
 
+/// Who does what the machine asks for.
+pub struct Crew<'a> {
+    /// Runs steps and checks. Taking a run back needs none.
+    pub runner: Option<&'a mut dyn StepRunner>,
+    /// Probes and takes back.
+    pub effects: &'a mut dyn Effects,
+    /// What a rehearsal injects.
+    pub faults: Arc<dyn Faults>,
+    /// Whether a person asked to stop: the run then turns back.
+    pub interrupted: &'a dyn Fn() -> bool,
+    /// Who is behind it, for the journal.
+    pub by: &'a str,
+}
+
+/// Effects taken back between two flushes: the records of more would not fit into what the journal holds back, and a
+/// record must not reach the disk before what it speaks of.
+const UNSETTLED_MAX: usize = 256;
+
 impl Recorder {
-    /// A recorder for one run.
-    pub fn new(run: RunId, journal: Box<dyn JournalStore>, clock: Box<dyn Clock>, watcher: Watcher) -> Recorder {
-        let inner = Inner { journal, clock, watcher, run, state: RunState::default(), failure: None };
+    /// A recorder for one run, new (`state` is then the default) or read back.
+    pub fn new(
+        run: RunId,
+        state: RunState,
+        journal: Box<dyn JournalStore>,
+        clock: Box<dyn Clock>,
+        watcher: Watcher,
+    ) -> Recorder {
+        let faults = Arc::new(NoFaults);
+        let inner = Inner { journal, clock, watcher, faults, run, state, failure: None };
         Recorder(Arc::new(Mutex::new(inner)))
+    }
+
+    /// Lets `faults` know of every record.
+    pub fn inject(&self, faults: Arc<dyn Faults>) {
+        self.lock().faults = faults;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -58,6 +90,7 @@ impl Recorder {
         match written {
             Ok(()) => {
                 (inner.watcher)(&record);
+                inner.faults.recorded();
                 Ok(())
             }
             Err(failure) => {
@@ -76,55 +109,190 @@ impl Recorder {
     pub fn state(&self) -> RunState {
         self.lock().state.clone()
     }
+
+    fn with<T>(&self, look: impl FnOnce(&RunState) -> T) -> T {
+        look(&self.lock().state)
+    }
 }
 
 /// Executes `plan` to its end.
 ///
 /// # Errors
 /// [`JournalFailure`] when the journal cannot be written: the run stops there, in flight.
-pub fn execute(
-    plan: &Plan,
-    by: &str,
-    runner: &mut dyn StepRunner,
-    recorder: &Recorder,
-) -> Result<Report, JournalFailure> {
+pub fn execute(plan: &Plan, recorder: &Recorder, mut crew: Crew<'_>) -> Result<Report, JournalFailure> {
+    let directories = crew.effects.directories(plan);
     recorder.record(
         Event::RunStarted {
             story: plan.story.clone(),
             digest: plan.digest(),
-            by: by.to_owned(),
+            by: crew.by.to_owned(),
             plan: Box::new(plan.clone()),
+            directories,
         },
         Durability::Flushed,
     )?;
-    loop {
-        match recorder.next() {
-            Next::Unit(index) => {
-                let unit = &plan.units[index];
-                recorder.record(Event::UnitStarted { unit: unit.name.clone() }, Durability::Lazy)?;
-                let end = runner.run(unit);
-                let name = unit.name.clone();
-                // Results are flushed per step; a check has none worth a flush of its own.
-                let (what, durability) = match end {
-                    UnitEnd::Succeeded if unit.effects.is_empty() => {
-                        (Event::UnitSucceeded { unit: name }, Durability::Lazy)
-                    }
-                    UnitEnd::Succeeded => (Event::UnitSucceeded { unit: name }, Durability::Flushed),
-                    UnitEnd::Failed(reason) => {
-                        (Event::UnitFailed { unit: name, reason, broken: false }, Durability::Flushed)
-                    }
-                    UnitEnd::Broken(reason) => {
-                        (Event::UnitFailed { unit: name, reason, broken: true }, Durability::Flushed)
-                    }
-                };
-                recorder.record(what, durability)?;
+    crew.drive(recorder)
+}
+
+/// Goes on with a run that was cut off. A unit that was in hand is put back to its beginning and runs again; a run that
+/// was on its way back goes on that way.
+///
+/// # Errors
+/// As [`execute`].
+pub fn resume(recorder: &Recorder, mut crew: Crew<'_>) -> Result<Report, JournalFailure> {
+    // A failed step turns back by itself; everything else is looked at first.
+    if !matches!(recorder.next(), Next::TurnBack(_) | Next::End { .. }) || recorder.with(RunState::is_undoing) {
+        let found = if recorder.with(RunState::is_undoing) { Vec::new() } else { crew.found(recorder) };
+        recorder.record(Event::RunResumed { by: crew.by.to_owned(), found }, Durability::Flushed)?;
+    }
+    crew.drive(recorder)
+}
+
+/// Takes a run back: one that was cut off, or one that ended. `forced` are the effects (`step/n`) that are to be taken
+/// back although somebody changed them since.
+///
+/// # Errors
+/// As [`execute`].
+pub fn undo(
+    recorder: &Recorder,
+    reason: &str,
+    forced: Vec<String>,
+    mut crew: Crew<'_>,
+) -> Result<Report, JournalFailure> {
+    if recorder.with(RunState::is_undoing) {
+        recorder.record(Event::RunResumed { by: crew.by.to_owned(), found: Vec::new() }, Durability::Flushed)?;
+    } else {
+        crew.turn_back(recorder, reason.to_owned(), forced)?;
+    }
+    crew.drive(recorder)
+}
+
+/// What somebody changed since the run, of the things that it made: `(step/n, what)`, newest first.
+pub fn changed_since(state: &RunState, effects: &mut dyn Effects) -> Vec<(String, String)> {
+    let Some(plan) = state.plan() else { return Vec::new() };
+    let made = state.applied().iter().rev().filter(|a| a.standing != crate::Standing::Undone);
+    let mut changed = Vec::new();
+    for applied in made {
+        let number = plan.number(applied.index, applied.n);
+        let item = UndoItem { applied: applied.clone(), number, times: Vec::new(), is_careful: true, is_forced: false };
+        changed.extend(effects.changed_since(&item).map(|what| (applied.name(), what)));
+    }
+    changed
+}
+
+impl Crew<'_> {
+    fn drive(&mut self, recorder: &Recorder) -> Result<Report, JournalFailure> {
+        let (mut repeated, mut unsettled) = (false, 0);
+        loop {
+            let next = recorder.next();
+            if !matches!(next, Next::Undo(_)) && std::mem::take(&mut unsettled) > 0 {
+                self.effects.settle().map_err(JournalFailure)?;
             }
-            Next::End { outcome, verdict, reason } => {
-                recorder.record(Event::RunEnded { outcome, verdict, reason }, Durability::Flushed)?;
-            }
-            Next::Nothing => {
-                return Ok(Report { state: recorder.state() });
+            match next {
+                Next::Unit(_) if (self.interrupted)() => {
+                    self.turn_back(recorder, "a person stopped it".to_owned(), Vec::new())?;
+                }
+                Next::Unit(index) => self.run_unit(recorder, index, &mut repeated)?,
+                Next::TurnBack(reason) => self.turn_back(recorder, reason, Vec::new())?,
+                Next::Undo(item) => {
+                    unsettled = unsettled % UNSETTLED_MAX + 1;
+                    let durability = if unsettled == UNSETTLED_MAX { Durability::Flushed } else { Durability::Lazy };
+                    self.take_back(recorder, &item, durability)?;
+                }
+                Next::End { outcome, verdict, reason } => {
+                    recorder.record(Event::RunEnded { outcome, verdict, reason }, Durability::Flushed)?;
+                }
+                Next::Nothing => {
+                    return Ok(Report { state: recorder.state() });
+                }
             }
         }
+    }
+
+    fn run_unit(&mut self, recorder: &Recorder, index: usize, repeated: &mut bool) -> Result<(), JournalFailure> {
+        let (unit, made_before) =
+            recorder.with(|state| (state.plan().and_then(|p| p.units.get(index)).cloned(), state.made_before()));
+        let Some(unit) = unit else { return Err(JournalFailure(format!("the plan has no unit {index}"))) };
+        let name = unit.name.clone();
+        recorder.record(Event::UnitStarted { unit: name.clone() }, Durability::Lazy)?;
+        let end = match &mut self.runner {
+            Some(runner) => runner.run(index, &unit, &made_before),
+            None => UnitEnd::Broken("there is nobody to run it".to_owned()),
+        };
+        if end != UnitEnd::Succeeded && (self.interrupted)() {
+            return self.turn_back(recorder, format!("a person stopped it in {name}"), Vec::new());
+        }
+        let end = match end {
+            UnitEnd::Succeeded if self.faults.fails(&name) => UnitEnd::Failed("injected: it fails here".to_owned()),
+            UnitEnd::Succeeded if self.faults.repeats(&name) && !*repeated => {
+                *repeated = true;
+                let found = self.found(recorder);
+                let by = "injected: it is cut off here and runs again".to_owned();
+                return recorder.record(Event::RunResumed { by, found }, Durability::Flushed);
+            }
+            end => end,
+        };
+        // Results are flushed per step; a check has none worth a flush of its own.
+        let (what, durability) = match end {
+            UnitEnd::Succeeded if unit.effects.is_empty() => (Event::UnitSucceeded { unit: name }, Durability::Lazy),
+            UnitEnd::Succeeded => (Event::UnitSucceeded { unit: name }, Durability::Flushed),
+            UnitEnd::Failed(reason) => (Event::UnitFailed { unit: name, reason, broken: false }, Durability::Flushed),
+            UnitEnd::Broken(reason) => (Event::UnitFailed { unit: name, reason, broken: true }, Durability::Flushed),
+        };
+        recorder.record(what, durability)
+    }
+
+    /// What the unit in hand made without a record of it.
+    fn found(&mut self, recorder: &Recorder) -> Vec<FoundEffect> {
+        let state = recorder.state();
+        let (Some(plan), Some(index), Some(run)) = (state.plan(), state.uncertain_unit(), state.run()) else {
+            return Vec::new();
+        };
+        let planned = plan.units.get(index).map_or(&[][..], |unit| &unit.effects);
+        let unrecorded = planned.iter().enumerate().filter(|(n, _)| !state.is_recorded(index, *n));
+        unrecorded
+            .filter_map(|(n, planned)| {
+                let effect = planned.effect.clone().concrete(run.as_str());
+                self.effects.probe(n, plan.number(index, n), &effect)
+            })
+            .collect()
+    }
+
+    fn turn_back(&mut self, recorder: &Recorder, reason: String, forced: Vec<String>) -> Result<(), JournalFailure> {
+        let found = self.found(recorder);
+        // A unit that was cut off changed directories without a record of how it left them, so the last one says nothing
+        // of what somebody else did.
+        let foreign = if found.is_empty() {
+            let left = recorder.with(RunState::times_left);
+            self.effects.changed_directories(&left)
+        } else {
+            Vec::new()
+        };
+        let event = Event::UndoStarted { by: self.by.to_owned(), reason, found, foreign, forced };
+        recorder.record(event, Durability::Flushed)
+    }
+
+    fn take_back(
+        &mut self,
+        recorder: &Recorder,
+        item: &UndoItem,
+        durability: Durability,
+    ) -> Result<(), JournalFailure> {
+        let (unit, n) = (item.applied.unit.clone(), item.applied.n);
+        let result = if self.faults.undo_fails(&item.applied.name()) {
+            Err(UndoError::Failed("injected: it fails here".to_owned()))
+        } else {
+            self.effects.undo(item)
+        };
+        let what = match result {
+            Ok(note) => Event::EffectUndone { unit, n, note },
+            Err(UndoError::Cannot(reason)) => Event::EffectLeft { unit, n, reason },
+            Err(UndoError::Failed(reason)) => Event::UndoFailed { unit, n, reason },
+        };
+        if durability == Durability::Flushed {
+            self.effects.settle().map_err(JournalFailure)?;
+        }
+        // Repeating it is harmless, so that a flush of its own for each would buy nothing.
+        recorder.record(what, durability)
     }
 }

@@ -1,6 +1,6 @@
 //! Plans, effects, runs and their records: what taking a story back *is*, without the world.
 //!
-//! Pure and synchronous. The world comes in through ports ([`JournalStore`], [`StepRunner`], [`Clock`]); nothing here
+//! Pure and synchronous. The world comes in through ports ([`JournalStore`], [`StepRunner`], [`Effects`], [`Clock`]); nothing here
 //! touches a clock, an environment, a file or a socket. The [`RunState`] machine is the same code live (every record
 //! passes through it before it is written) and when a journal is read back.
 
@@ -13,9 +13,13 @@ mod run;
 mod text;
 
 pub use effect::{Content, Effect, ServiceAction, Undo};
-pub use execute::{Recorder, Report, execute};
+pub use execute::{Crew, Recorder, Report, Watcher, changed_since, execute, resume, undo};
 pub use plan::{Plan, PlannedEffect, PlannedUnit, UnitRole};
-pub use ports::{Clock, Durability, JournalFailure, JournalStore, StepRunner, UnitEnd};
-pub use record::{Event, Image, Line, Outcome, Record, RunId, Verdict};
-pub use run::{IllegalTransition, Next, RunState};
-pub use text::{neutralise, neutralise_bytes, neutralise_lines, path_text};
+pub use ports::{
+    Clock, Durability, Effects, Faults, JournalFailure, JournalStore, NoFaults, StepRunner, UndoError, UnitEnd,
+};
+pub use record::{
+    DirectoryChange, DirectoryTime, Event, FoundEffect, Image, Line, Modified, Outcome, Probe, Record, RunId, Verdict,
+};
+pub use run::{AppliedEffect, IllegalTransition, Next, RunState, Standing, UndoItem};
+pub use text::{neutralise, neutralise_bytes, neutralise_lines, path_text, text_path};

@@ -2,7 +2,7 @@
 
 use crate::{Effect, Undo};
 use serde::{Deserialize, Serialize};
-use unship_policy::{Digest, UnitKind};
+use unship_policy::{Digest, OnFail, UnitKind};
 
 /// Which part a unit plays in the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +76,8 @@ pub struct Plan {
     pub bundle: Digest,
     /// Digest of everything that decides what may be done: bundle, grants, meanings of names, limits.
     pub resolved: Digest,
+    /// What happens when a step fails. In the digest by way of `resolved`.
+    pub on_fail: OnFail,
     /// The story counts as taken back already: no step runs, the verifications alone do.
     pub already: bool,
     /// The guest's clock, in milliseconds since the epoch: pinned, so that the run sees what the plan saw. Not in the digest.
@@ -112,6 +114,12 @@ impl Plan {
     /// Every planned effect with its step's name, in order.
     pub fn effects(&self) -> impl Iterator<Item = (&str, &Effect)> {
         self.units.iter().flat_map(|unit| unit.effects.iter().map(|e| (unit.name.as_str(), &e.effect)))
+    }
+
+    /// The number, within the run, of effect `n` of the unit with this index: its name in the trash.
+    pub fn number(&self, index: usize, n: usize) -> u64 {
+        let before: usize = self.units.iter().take(index).map(|unit| unit.effects.len()).sum();
+        (before + n) as u64
     }
 
     /// What cannot be taken back, and why.

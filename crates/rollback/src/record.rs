@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use unship_policy::Digest;
 
-/// A run's id: `r` + UTC date and time + 4 random hexadecimal digits, so that names sort by time.
+/// A run's id: `r` + UTC date and time + 8 random hexadecimal digits, so that names sort by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunId(String);
@@ -93,6 +93,64 @@ pub struct Line {
     pub text: String,
 }
 
+/// What a look at the world says of one effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Probe {
+    /// It was not made, or is taken back already.
+    Absent,
+    /// It was begun.
+    Partial,
+    /// It was made.
+    Applied,
+    /// Nobody can say, because nothing keeps its trace: a command that may or may not have run.
+    Unknown,
+}
+
+/// An effect of the unit in hand that no record speaks of, and that was made all the same, at least in part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoundEffect {
+    /// Its number in the unit's plan.
+    pub n: usize,
+    /// Never [`Probe::Absent`].
+    pub state: Probe,
+    /// What is kept of before.
+    pub image: Option<Image>,
+}
+
+/// When a directory's entries last changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Modified {
+    /// Whole seconds since 1970.
+    pub s: i64,
+    /// Nanoseconds of that second.
+    pub ns: u32,
+}
+
+/// A directory in which a run changes entries, with its modification time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectoryTime {
+    /// As paths in effects are.
+    pub path: String,
+    /// At the time of the record.
+    pub modified: Modified,
+}
+
+/// What one unit made of a directory's modification time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectoryChange {
+    /// As paths in effects are.
+    pub path: String,
+    /// Before the unit's first change in it.
+    pub before: Modified,
+    /// When the unit ended.
+    pub left: Modified,
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case", deny_unknown_fields)]
@@ -100,12 +158,15 @@ pub struct Line {
 pub enum Event {
     /// An `apply` came to nothing before anything was changed.
     RunRefused { story: String, reason: String, denials: Vec<String> },
-    /// The plan is pinned: this record is the durable intent of all its effects.
-    RunStarted { story: String, digest: Digest, by: String, plan: Box<Plan> },
+    /// The plan is pinned: this record is the durable intent of all its effects. `directories` are those whose entries
+    /// they change, as they are before the first.
+    RunStarted { story: String, digest: Digest, by: String, plan: Box<Plan>, directories: Vec<DirectoryTime> },
     /// A step or check begins.
     UnitStarted { unit: String },
     /// An effect was made. `n` counts from 0 within its step.
     EffectApplied { unit: String, n: usize, effect: Effect, image: Option<Image> },
+    /// Directories whose entries a unit changed.
+    DirectoriesChanged { unit: String, directories: Vec<DirectoryChange> },
     /// Reads and lookups of one unit: how often `right` was used on `place`.
     AccessSummed { unit: String, right: String, place: String, count: u64 },
     /// A call was denied.
@@ -116,9 +177,21 @@ pub enum Event {
     UnitSucceeded { unit: String },
     /// A step or check came to nothing. `broken`: it could not say (a limit, a trap), as opposed to saying no.
     UnitFailed { unit: String, reason: String, broken: bool },
-    /// The run's process died; nobody goes on with it. Its last record, `Stuck`.
-    RunAbandoned { reason: String },
-    /// The run's last record.
+    /// A run that was cut off goes on: what its unit in hand had made is taken back, and the unit runs again.
+    RunResumed { by: String, found: Vec<FoundEffect> },
+    /// The run turns back: what it made is taken back, newest first. `found` belongs to the unit in hand; the times of the
+    /// directories `foreign` stay, since somebody else changed them after the run; `forced` are effects (`step/n`) that a
+    /// person wants taken back although somebody changed them since.
+    UndoStarted { by: String, reason: String, found: Vec<FoundEffect>, foreign: Vec<String>, forced: Vec<String> },
+    /// An effect was taken back. `note`: what a person should know, such as where the thing that lay there since is kept.
+    EffectUndone { unit: String, n: usize, note: Option<String> },
+    /// An effect stays, because nothing can take it back.
+    EffectLeft { unit: String, n: usize, reason: String },
+    /// Taking an effect back failed. The run ends Stuck.
+    UndoFailed { unit: String, n: usize, reason: String },
+    /// `gc` removed the before-images of a run that ended: it cannot be undone any more.
+    ImagesRemoved { entries: u64 },
+    /// The run's last record, unless it is undone later.
     RunEnded { outcome: Outcome, verdict: Option<Verdict>, reason: Option<String> },
 }
 

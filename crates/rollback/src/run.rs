@@ -1,7 +1,12 @@
-//! The run as a state machine over its records. The same code decides what comes next in a live run and tells, from a
-//! journal read back, where a run stands.
+//! The run as a state machine over its records. The same code decides what comes next in a live run, tells from a journal
+//! read back where a run stands, and goes on from there.
 
-use crate::{Effect, Event, Image, Outcome, Plan, Record, RunId, UnitRole, Verdict};
+use crate::{
+    DirectoryChange, DirectoryTime, Effect, Event, FoundEffect, Image, Modified, Outcome, Plan, Probe, Record, RunId,
+    ServiceAction, UnitRole, Verdict,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use unship_policy::OnFail;
 
 /// A record that cannot follow the ones before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,10 +19,14 @@ pub struct IllegalTransition {
 }
 
 /// What a run does next.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Next {
     /// The unit with this index in the plan.
     Unit(usize),
+    /// Turn back, for this reason: a step failed.
+    TurnBack(String),
+    /// Take this effect back.
+    Undo(Box<UndoItem>),
     /// End with this.
     End {
         /// How it ended.
@@ -31,17 +40,58 @@ pub enum Next {
     Nothing,
 }
 
+/// How an effect stands with regard to being taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It was made.
+    Made,
+    /// It was taken back.
+    Undone,
+    /// It stays, for this reason.
+    Left(String),
+    /// Taking it back failed, for this reason.
+    Failed(String),
+}
+
 /// An effect that was applied, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppliedEffect {
     /// The step.
     pub unit: String,
+    /// The step's index in the plan.
+    pub index: usize,
     /// Its number within the step.
     pub n: usize,
-    /// The change.
+    /// The change, as this run made it.
     pub effect: Effect,
     /// What was there before.
     pub image: Option<Image>,
+    /// `None`: the step's own record. Otherwise it was found when the run was looked at, and what was seen.
+    pub seen: Option<Probe>,
+    /// Whether it is still there.
+    pub standing: Standing,
+}
+
+impl AppliedEffect {
+    /// How a person names it: `step/n`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.unit, self.n)
+    }
+}
+
+/// An effect that is to be taken back, and what taking it back must know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UndoItem {
+    /// The effect.
+    pub applied: AppliedEffect,
+    /// Its number in the run, which names what is kept of before.
+    pub number: u64,
+    /// The times that directories had before its step.
+    pub times: Vec<DirectoryTime>,
+    /// The run had ended when a person asked for it: what somebody changed since is not taken back…
+    pub is_careful: bool,
+    /// … unless this effect is one that they named.
+    pub is_forced: bool,
 }
 
 /// One run, as its records tell it.
@@ -50,12 +100,21 @@ pub struct RunState {
     phase: Phase,
     run: Option<RunId>,
     plan: Option<Box<Plan>>,
-    /// Index of the next unit, or of the one in hand.
+    /// Index of the next unit, of the one in hand, or of the one that failed.
     position: usize,
     applied: Vec<AppliedEffect>,
     failed: Option<(UnitRole, String)>,
     verifications_failed: Vec<String>,
     verifications_broken: Vec<String>,
+    /// Why the run turned back.
+    turned: Option<String>,
+    is_careful: bool,
+    forced: BTreeSet<String>,
+    foreign: BTreeSet<String>,
+    /// When directories were changed before the run, and by each unit.
+    directories: Vec<DirectoryTime>,
+    changes: Vec<(usize, Vec<DirectoryChange>)>,
+    images_removed: bool,
     ended: Option<(Outcome, Option<Verdict>, Option<String>)>,
     started_ms: u64,
     story: String,
@@ -68,6 +127,9 @@ enum Phase {
     Fresh,
     BetweenUnits,
     InUnit,
+    /// Going on after a crash: what the unit in hand had made is taken back, then it runs again.
+    TakingBack,
+    Undoing,
     Ended,
 }
 
@@ -77,65 +139,79 @@ impl RunState {
     /// # Errors
     /// [`IllegalTransition`] when it cannot follow; the state is then unchanged.
     pub fn advance(&mut self, record: &Record) -> Result<(), IllegalTransition> {
-        let illegal = |state: &RunState| IllegalTransition { record: kind(&record.what), state: state.describe() };
-        if self.run.as_ref().is_some_and(|run| *run != record.run) {
-            return Err(illegal(self));
+        let known = self.run.as_ref().is_none_or(|run| *run == record.run);
+        if known && self.take(record).is_some() {
+            return Ok(());
         }
+        Err(IllegalTransition { record: kind(&record.what), state: self.where_it_stands() })
+    }
+
+    /// `None`: it cannot follow, and nothing was changed.
+    fn take(&mut self, record: &Record) -> Option<()> {
         match (&record.what, self.phase) {
             (Event::RunRefused { story, reason, .. }, Phase::Fresh) => {
                 self.begin(record, story);
                 self.phase = Phase::Ended;
                 self.ended = Some((Outcome::Refused, None, Some(reason.clone())));
             }
-            (Event::RunStarted { story, plan, digest, .. }, Phase::Fresh) => {
+            (Event::RunStarted { story, plan, digest, directories, .. }, Phase::Fresh) => {
                 if *digest != plan.digest() || *story != plan.story {
-                    return Err(illegal(self));
+                    return None;
                 }
                 self.begin(record, story);
                 self.phase = Phase::BetweenUnits;
                 self.plan = Some(plan.clone());
-                self.position = 0;
+                self.directories.clone_from(directories);
                 self.skip();
             }
-            (Event::UnitStarted { unit }, Phase::BetweenUnits) if self.expects(unit) => self.phase = Phase::InUnit,
-            (Event::EffectApplied { unit, n, effect, image }, Phase::InUnit) if self.expects(unit) => {
-                if self.role() != Some(UnitRole::Step) || !self.plans(unit, *n, effect, &record.run) {
-                    return Err(illegal(self));
-                }
-                let applied = AppliedEffect { unit: unit.clone(), n: *n, effect: effect.clone(), image: image.clone() };
-                self.applied.push(applied);
+            (Event::UnitStarted { unit }, Phase::BetweenUnits | Phase::TakingBack)
+                if self.next() == Next::Unit(self.position) && self.has_in_hand(unit) =>
+            {
+                self.phase = Phase::InUnit;
             }
-            (Event::AccessDenied { unit, .. }, Phase::InUnit) if self.expects(unit) => self.denied += 1,
+            (Event::EffectApplied { unit, n, effect, image }, Phase::InUnit) if self.has_in_hand(unit) => {
+                self.take_applied(record, unit, *n, effect, image.as_ref())?;
+            }
+            (Event::DirectoriesChanged { unit, directories }, Phase::InUnit) if self.has_in_hand(unit) => {
+                self.changes.push((self.position, directories.clone()));
+            }
+            (Event::AccessDenied { unit, .. }, Phase::InUnit) if self.has_in_hand(unit) => self.denied += 1,
             (Event::AccessSummed { unit, .. } | Event::LineLogged { unit, .. }, Phase::InUnit)
-                if self.expects(unit) => {}
-            (Event::UnitSucceeded { unit }, Phase::InUnit) if self.expects(unit) => self.next_unit(),
-            (Event::UnitFailed { unit, reason, broken }, Phase::InUnit) if self.expects(unit) => {
+                if self.has_in_hand(unit) => {}
+            (Event::UnitSucceeded { unit }, Phase::InUnit) if self.has_in_hand(unit) => self.next_unit(),
+            (Event::UnitFailed { unit, reason, broken }, Phase::InUnit) if self.has_in_hand(unit) => {
                 let reason = format!("{unit}: {reason}");
-                match self.role() {
-                    Some(UnitRole::Verification) if *broken => self.verifications_broken.push(reason),
-                    Some(UnitRole::Verification) => self.verifications_failed.push(reason),
-                    Some(role) => self.failed = Some((role, reason)),
-                    None => return Err(illegal(self)),
+                match self.role()? {
+                    UnitRole::Verification if *broken => self.verifications_broken.push(reason),
+                    UnitRole::Verification => self.verifications_failed.push(reason),
+                    role => self.failed = Some((role, reason)),
                 }
-                self.next_unit();
+                if self.failed.is_some() { self.phase = Phase::BetweenUnits } else { self.next_unit() }
             }
-            (Event::RunEnded { outcome, verdict, reason }, Phase::BetweenUnits) => {
-                let Next::End { outcome: expected, verdict: expected_verdict, .. } = self.next() else {
-                    return Err(illegal(self));
-                };
+            (Event::RunResumed { found, .. }, phase) => self.take_resumed(phase, found)?,
+            (Event::UndoStarted { reason, found, foreign, forced, .. }, phase) => {
+                self.take_turn(phase, reason, found)?;
+                self.foreign = foreign.iter().cloned().collect();
+                self.forced = forced.iter().cloned().collect();
+            }
+            (
+                Event::EffectUndone { unit, n, .. }
+                | Event::EffectLeft { unit, n, .. }
+                | Event::UndoFailed { unit, n, .. },
+                Phase::Undoing | Phase::TakingBack,
+            ) => self.take_undone(&record.what, unit, *n)?,
+            (Event::ImagesRemoved { .. }, Phase::Ended) if self.may_lose_images() => self.images_removed = true,
+            (Event::RunEnded { outcome, verdict, reason }, _) => {
+                let Next::End { outcome: expected, verdict: expected_verdict, .. } = self.next() else { return None };
                 if (expected, expected_verdict) != (*outcome, *verdict) {
-                    return Err(illegal(self));
+                    return None;
                 }
                 self.phase = Phase::Ended;
                 self.ended = Some((*outcome, *verdict, reason.clone()));
             }
-            (Event::RunAbandoned { reason }, Phase::BetweenUnits | Phase::InUnit) => {
-                self.phase = Phase::Ended;
-                self.ended = Some((Outcome::Stuck, None, Some(reason.clone())));
-            }
-            _ => return Err(illegal(self)),
+            _ => return None,
         }
-        Ok(())
+        Some(())
     }
 
     fn begin(&mut self, record: &Record, story: &str) {
@@ -162,16 +238,132 @@ impl RunState {
         Some(self.plan.as_ref()?.units.get(self.position)?.role)
     }
 
-    fn expects(&self, unit: &str) -> bool {
+    fn has_in_hand(&self, unit: &str) -> bool {
         let known = self.plan.as_ref().and_then(|plan| plan.units.get(self.position));
-        self.failed.is_none() && known.is_some_and(|u| u.name == unit)
+        known.is_some_and(|u| u.name == unit)
     }
 
-    /// Whether `effect` is what the plan has at this place of the unit in hand, and was not applied yet.
-    fn plans(&self, unit: &str, n: usize, effect: &Effect, run: &RunId) -> bool {
-        let planned = self.plan.as_ref().and_then(|plan| plan.units.get(self.position)?.effects.get(n));
-        let fits = planned.is_some_and(|p| p.effect.same_thing(&effect.clone().symbolic(run.as_str())));
-        fits && !self.applied.iter().any(|applied| applied.unit == unit && applied.n == n)
+    /// An effect must be what the plan has at its place of the unit in hand. A step's own record comes once; it takes the
+    /// place of what was found before the step ran again.
+    fn take_applied(
+        &mut self,
+        record: &Record,
+        unit: &str,
+        n: usize,
+        effect: &Effect,
+        image: Option<&Image>,
+    ) -> Option<()> {
+        let planned = self.plan.as_ref()?.units.get(self.position)?;
+        let fits = planned.effects.get(n)?.effect.same_thing(&effect.clone().symbolic(record.run.as_str()));
+        let known = self.applied.iter().position(|a| (a.index, a.n) == (self.position, n));
+        if !fits || planned.role != UnitRole::Step || known.is_some_and(|at| self.applied[at].seen.is_none()) {
+            return None;
+        }
+        let image = image.cloned().or_else(|| known.and_then(|at| self.applied[at].image.clone()));
+        if let Some(at) = known {
+            self.applied.remove(at);
+        }
+        self.applied.push(AppliedEffect {
+            unit: unit.to_owned(),
+            index: self.position,
+            n,
+            effect: effect.clone(),
+            image,
+            seen: None,
+            standing: Standing::Made,
+        });
+        Some(())
+    }
+
+    fn take_resumed(&mut self, phase: Phase, found: &[FoundEffect]) -> Option<()> {
+        match phase {
+            // It goes on taking back; nothing new is to be said.
+            Phase::Undoing => return found.is_empty().then_some(()),
+            Phase::BetweenUnits | Phase::InUnit | Phase::TakingBack if self.failed.is_none() => {}
+            _ => return None,
+        }
+        self.take_found(found)?;
+        // What a step's record says may be made again is as if it were found.
+        for applied in self.applied.iter_mut().filter(|a| a.index == self.position) {
+            applied.seen.get_or_insert(Probe::Applied);
+        }
+        self.changes.retain(|(index, _)| *index != self.position);
+        self.phase = Phase::TakingBack;
+        Some(())
+    }
+
+    fn take_turn(&mut self, phase: Phase, reason: &str, found: &[FoundEffect]) -> Option<()> {
+        let may = match phase {
+            Phase::Fresh | Phase::Undoing => false,
+            Phase::BetweenUnits | Phase::InUnit | Phase::TakingBack => true,
+            Phase::Ended => self.may_be_undone(),
+        };
+        if !may {
+            return None;
+        }
+        self.take_found(found)?;
+        for applied in &mut self.applied {
+            if matches!(applied.standing, Standing::Left(_) | Standing::Failed(_)) {
+                applied.standing = Standing::Made;
+            }
+        }
+        self.turned = Some(reason.to_owned());
+        self.is_careful = phase == Phase::Ended;
+        self.ended = None;
+        self.phase = Phase::Undoing;
+        Some(())
+    }
+
+    /// What was found of the unit in hand: each once, in the plan, and not known by a record.
+    fn take_found(&mut self, found: &[FoundEffect]) -> Option<()> {
+        if !found.is_empty() {
+            self.uncertain_unit()?;
+        }
+        let mut new = Vec::new();
+        for one in found {
+            let planned = self.plan.as_ref()?.units.get(self.position)?;
+            let effect = planned.effects.get(one.n)?.effect.clone().concrete(self.run.as_ref()?.as_str());
+            let known = |a: &AppliedEffect| (a.index, a.n) == (self.position, one.n);
+            if one.state == Probe::Absent
+                || self.applied.iter().any(|a| a.seen.is_none() && known(a))
+                || new.iter().any(known)
+            {
+                return None;
+            }
+            new.push(AppliedEffect {
+                unit: planned.name.clone(),
+                index: self.position,
+                n: one.n,
+                effect,
+                image: one.image.clone(),
+                seen: Some(one.state),
+                standing: Standing::Made,
+            });
+        }
+        // An earlier look is replaced by this one.
+        self.applied.retain(|a| a.index != self.position || a.seen.is_none() || !matches!(a.standing, Standing::Made));
+        self.applied.append(&mut new);
+        Some(())
+    }
+
+    fn take_undone(&mut self, what: &Event, unit: &str, n: usize) -> Option<()> {
+        let Next::Undo(item) = self.next() else { return None };
+        if item.applied.unit != unit || item.applied.n != n {
+            return None;
+        }
+        let at = self.applied.iter().position(|a| (a.index, a.n) == (item.applied.index, n))?;
+        match what {
+            Event::EffectUndone { .. } if self.phase == Phase::TakingBack => {
+                self.applied.remove(at);
+            }
+            Event::EffectUndone { .. } => self.applied[at].standing = Standing::Undone,
+            Event::EffectLeft { reason, .. } if self.phase == Phase::Undoing => {
+                self.applied[at].standing = Standing::Left(reason.clone());
+            }
+            Event::UndoFailed { reason, .. } => self.applied[at].standing = Standing::Failed(reason.clone()),
+            _ => return None,
+        }
+        Some(())
     }
 
     /// What comes next.
@@ -179,13 +371,22 @@ impl RunState {
         let Some(plan) = &self.plan else {
             return Next::Nothing;
         };
-        if self.phase == Phase::Ended {
-            return Next::Nothing;
+        match self.phase {
+            Phase::Ended | Phase::Fresh => return Next::Nothing,
+            Phase::Undoing | Phase::TakingBack => {
+                if let Some(next) = self.next_back(plan) {
+                    return next;
+                }
+            }
+            Phase::BetweenUnits | Phase::InUnit => {}
         }
         if let Some((role, reason)) = &self.failed {
-            // A precondition comes before any effect, so nothing is to be taken back. A failed step leaves what was
-            // applied: until effects can be undone the run ends Stuck and lists it.
-            let outcome = if *role == UnitRole::Precondition { Outcome::Refused } else { Outcome::Stuck };
+            // A precondition comes before any effect, so nothing is to be taken back.
+            let outcome = match (role, plan.on_fail) {
+                (UnitRole::Precondition, _) => Outcome::Refused,
+                (_, OnFail::Undo) => return Next::TurnBack(reason.clone()),
+                (_, OnFail::Stop) => Outcome::Stuck,
+            };
             return Next::End { outcome, verdict: None, reason: Some(reason.clone()) };
         }
         if self.position < plan.units.len() {
@@ -203,16 +404,128 @@ impl RunState {
         Next::End { outcome: Outcome::Succeeded, verdict: Some(verdict), reason }
     }
 
-    fn describe(&self) -> String {
+    /// The next thing to take back; `None` when the unit in hand is as it was and may run again.
+    fn next_back(&self, plan: &Plan) -> Option<Next> {
+        let failed = self.applied.iter().find_map(|a| match &a.standing {
+            Standing::Failed(reason) => Some(format!("{} could not be taken back: {reason}", a.name())),
+            _ => None,
+        });
+        if let Some(reason) = failed {
+            return Some(Next::End { outcome: Outcome::Stuck, verdict: None, reason: Some(reason) });
+        }
+        let undoing = self.phase == Phase::Undoing;
+        let wanted = |a: &&AppliedEffect| {
+            let in_hand = a.index == self.position && a.effect.is_taken_back_to_go_on();
+            a.standing == Standing::Made && (undoing || in_hand)
+        };
+        // Newest first; a service that was restarted is restarted once everything else is back, since what it has in
+        // memory comes from files.
+        let newest = self.applied.iter().filter(wanted).max_by_key(|a| (!restarts(a), a.index, a.n));
+        if let Some(applied) = newest {
+            let item = UndoItem {
+                applied: applied.clone(),
+                number: plan.number(applied.index, applied.n),
+                times: self.times_before(applied.index),
+                is_careful: undoing && self.is_careful,
+                is_forced: self.forced.contains(&applied.name()),
+            };
+            return Some(Next::Undo(Box::new(item)));
+        }
+        if !undoing {
+            return None;
+        }
+        let left: Vec<String> =
+            self.applied.iter().filter(|a| matches!(a.standing, Standing::Left(_))).map(AppliedEffect::name).collect();
+        let turned = self.turned.clone();
+        Some(if left.is_empty() {
+            Next::End { outcome: Outcome::Undone, verdict: None, reason: turned }
+        } else {
+            let turned = turned.unwrap_or_default();
+            let reason = Some(format!("{turned}; what cannot be taken back stays: {}", left.join(", ")));
+            Next::End { outcome: Outcome::Stuck, verdict: None, reason }
+        })
+    }
+
+    /// The times that directories had before the unit `index`, those aside that somebody else changed since.
+    fn times_before(&self, index: usize) -> Vec<DirectoryTime> {
+        let mut times: BTreeMap<&str, Modified> =
+            self.directories.iter().map(|d| (d.path.as_str(), d.modified)).collect();
+        for (unit, changes) in &self.changes {
+            for change in changes {
+                if *unit < index {
+                    times.insert(&change.path, change.left);
+                } else if *unit == index {
+                    times.insert(&change.path, change.before);
+                }
+            }
+        }
+        let ours = times.into_iter().filter(|(path, _)| !self.foreign.contains(*path));
+        ours.map(|(path, modified)| DirectoryTime { path: path.to_owned(), modified }).collect()
+    }
+
+    /// The times in which the run left directories, each by the last unit that changed something in it.
+    pub fn times_left(&self) -> Vec<DirectoryTime> {
+        let changes = self.changes.iter().flat_map(|(_, changes)| changes);
+        let left: BTreeMap<&str, Modified> = changes.map(|c| (c.path.as_str(), c.left)).collect();
+        left.into_iter().map(|(path, modified)| DirectoryTime { path: path.to_owned(), modified }).collect()
+    }
+
+    /// What the run is doing, as it reads after "a run that".
+    pub fn where_it_stands(&self) -> String {
         match self.phase {
             Phase::Fresh => "has not begun".to_owned(),
             Phase::BetweenUnits => format!("is between its units, at {}", self.position),
-            Phase::InUnit => {
-                let name = self.plan.as_ref().and_then(|p| p.units.get(self.position)).map_or("?", |u| u.name.as_str());
-                format!("is in `{name}`")
-            }
+            Phase::InUnit => format!("is in `{}`", self.unit_in_hand()),
+            Phase::TakingBack => format!("takes back what `{}` had made, to run it again", self.unit_in_hand()),
+            Phase::Undoing => "is being undone".to_owned(),
             Phase::Ended => "has ended".to_owned(),
         }
+    }
+
+    fn unit_in_hand(&self) -> &str {
+        self.plan.as_ref().and_then(|p| p.units.get(self.position)).map_or("?", |u| u.name.as_str())
+    }
+
+    /// Index of the step whose effects may be there without a record: it is in hand, or it failed and nobody looked yet.
+    pub fn uncertain_unit(&self) -> Option<usize> {
+        let uncertain = match self.phase {
+            Phase::InUnit | Phase::TakingBack => true,
+            Phase::BetweenUnits | Phase::Ended => self.failed.is_some() && self.turned.is_none(),
+            Phase::Fresh | Phase::Undoing => false,
+        };
+        (uncertain && self.role() == Some(UnitRole::Step)).then_some(self.position)
+    }
+
+    /// Effects of the unit in hand that may have been made before it runs again, and that it need not make once more.
+    pub fn made_before(&self) -> Vec<usize> {
+        self.applied.iter().filter(|a| a.index == self.position && a.seen.is_some()).map(|a| a.n).collect()
+    }
+
+    /// Whether its records say that a run of this effect needs no look: it was made, by the step's own word.
+    pub fn is_recorded(&self, index: usize, n: usize) -> bool {
+        self.applied.iter().any(|a| (a.index, a.n) == (index, n) && a.seen.is_none())
+    }
+
+    /// Whether it is on its way back.
+    pub fn is_undoing(&self) -> bool {
+        self.phase == Phase::Undoing
+    }
+
+    /// Whether `undo` may take it up: it ended, something of it is left, and its before-images are there.
+    pub fn may_be_undone(&self) -> bool {
+        let outcome = self.ended.as_ref().map(|(outcome, ..)| *outcome);
+        matches!(outcome, Some(Outcome::Succeeded | Outcome::Stuck)) && !self.images_removed
+    }
+
+    /// Whether `gc` may remove its before-images: it ended well one way or the other. A Stuck run keeps them.
+    pub fn may_lose_images(&self) -> bool {
+        let outcome = self.ended.as_ref().map(|(outcome, ..)| *outcome);
+        !self.images_removed && matches!(outcome, Some(Outcome::Succeeded | Outcome::Undone | Outcome::Refused))
+    }
+
+    /// Whether `gc` removed its before-images.
+    pub fn has_lost_images(&self) -> bool {
+        self.images_removed
     }
 
     /// The run's id, once it has begun.
@@ -235,7 +548,7 @@ impl RunState {
         self.plan.as_deref()
     }
 
-    /// The effects so far, oldest first.
+    /// The effects so far, oldest first; those that were taken back among them.
     pub fn applied(&self) -> &[AppliedEffect] {
         &self.applied
     }
@@ -251,18 +564,30 @@ impl RunState {
     }
 }
 
+/// A restart of a service that ran before.
+fn restarts(applied: &AppliedEffect) -> bool {
+    let stopped = matches!(&applied.image, Some(Image::Value { was }) if was == "stopped");
+    matches!(&applied.effect, Effect::ServiceChanged { action: ServiceAction::Restart, .. }) && !stopped
+}
+
 fn kind(event: &Event) -> &'static str {
     match event {
         Event::RunRefused { .. } => "run-refused",
         Event::RunStarted { .. } => "run-started",
         Event::UnitStarted { .. } => "unit-started",
         Event::EffectApplied { .. } => "effect-applied",
+        Event::DirectoriesChanged { .. } => "directories-changed",
         Event::AccessSummed { .. } => "access-summed",
         Event::AccessDenied { .. } => "access-denied",
         Event::LineLogged { .. } => "line-logged",
         Event::UnitSucceeded { .. } => "unit-succeeded",
         Event::UnitFailed { .. } => "unit-failed",
-        Event::RunAbandoned { .. } => "run-abandoned",
+        Event::RunResumed { .. } => "run-resumed",
+        Event::UndoStarted { .. } => "undo-started",
+        Event::EffectUndone { .. } => "effect-undone",
+        Event::EffectLeft { .. } => "effect-left",
+        Event::UndoFailed { .. } => "undo-failed",
+        Event::ImagesRemoved { .. } => "images-removed",
         Event::RunEnded { .. } => "run-ended",
     }
 }

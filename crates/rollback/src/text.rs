@@ -61,9 +61,48 @@ pub fn path_text(bytes: &[u8]) -> String {
     out
 }
 
+/// The path behind what [`path_text`] showed; `None` for a text that it never makes.
+pub fn text_path(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        bytes.extend_from_slice(&rest.as_bytes()[..at]);
+        let escape = &rest[at + 1..];
+        let length = match escape.as_bytes().first()? {
+            b'r' => {
+                bytes.push(b'\r');
+                1
+            }
+            b'x' => {
+                bytes.push(u8::from_str_radix(escape.get(1..3)?, 16).ok()?);
+                3
+            }
+            b'u' => {
+                let hex = escape.strip_prefix("u{")?.split_once('}')?.0;
+                let c = char::from_u32(u32::from_str_radix(hex, 16).ok()?)?;
+                bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                hex.len() + 3
+            }
+            _ => return None,
+        };
+        rest = &escape[length..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn a_path_comes_back_from_its_text(bytes: Vec<u8>, text: String) {
+            proptest::prop_assert_eq!(text_path(&path_text(&bytes)), Some(bytes));
+            proptest::prop_assert_eq!(text_path(&path_text(text.as_bytes())), Some(text.clone().into_bytes()));
+            let _ = text_path(&text);
+        }
+    }
 
     #[test]
     fn two_paths_never_look_alike() {

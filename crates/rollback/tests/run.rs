@@ -1,8 +1,9 @@
 //! The state machine of a run: which records may follow which.
 
-use unship_policy::Digest;
+use unship_policy::{Digest, OnFail};
 use unship_rollback::{
-    Effect, Event, Line, Next, Outcome, Plan, PlannedEffect, PlannedUnit, Record, RunId, RunState, UnitRole, Verdict,
+    DirectoryChange, DirectoryTime, Effect, Event, FoundEffect, Image, Line, Modified, Next, Outcome, Plan,
+    PlannedEffect, PlannedUnit, Probe, Record, RunId, RunState, ServiceAction, Standing, UnitRole, Verdict,
 };
 
 /// A precondition, two steps with two effects and one, a verification.
@@ -16,6 +17,7 @@ fn plan(already: bool) -> Plan {
         title: "t".to_owned(),
         bundle: Digest::of(b"bundle"),
         resolved: Digest::of(b"resolved"),
+        on_fail: OnFail::Undo,
         already,
         clock_ms: 0,
         units: vec![
@@ -34,7 +36,46 @@ fn record(what: Event) -> Record {
 }
 
 fn started(plan: Plan) -> Event {
-    Event::RunStarted { story: plan.story.clone(), digest: plan.digest(), by: "me".to_owned(), plan: Box::new(plan) }
+    let (story, digest, by) = (plan.story.clone(), plan.digest(), "me".to_owned());
+    Event::RunStarted { story, digest, by, plan: Box::new(plan), directories: vec![time(".", 1)] }
+}
+
+fn modified(s: i64) -> Modified {
+    Modified { s, ns: 0 }
+}
+
+fn time(path: &str, s: i64) -> DirectoryTime {
+    DirectoryTime { path: path.to_owned(), modified: modified(s) }
+}
+
+fn changed(unit: &str, before: i64, left: i64) -> Event {
+    let change = DirectoryChange { path: ".".to_owned(), before: modified(before), left: modified(left) };
+    Event::DirectoriesChanged { unit: unit.to_owned(), directories: vec![change] }
+}
+
+fn found(n: usize) -> FoundEffect {
+    FoundEffect { n, state: Probe::Applied, image: None }
+}
+
+fn resumed(found: Vec<FoundEffect>) -> Event {
+    Event::RunResumed { by: "me".to_owned(), found }
+}
+
+fn turned(found: Vec<FoundEffect>) -> Event {
+    let (by, reason) = ("me".to_owned(), "why".to_owned());
+    Event::UndoStarted { by, reason, found, foreign: Vec::new(), forced: Vec::new() }
+}
+
+fn undone(unit: &str, n: usize) -> Event {
+    Event::EffectUndone { unit: unit.to_owned(), n, note: None }
+}
+
+fn left(unit: &str, n: usize) -> Event {
+    Event::EffectLeft { unit: unit.to_owned(), n, reason: "it cannot".to_owned() }
+}
+
+fn undo_fails(unit: &str, n: usize) -> Event {
+    Event::UndoFailed { unit: unit.to_owned(), n, reason: "it failed".to_owned() }
 }
 
 fn begins(unit: &str) -> Event {
@@ -75,10 +116,6 @@ fn refused() -> Event {
     Event::RunRefused { story: "1.3".to_owned(), reason: "why".to_owned(), denials: Vec::new() }
 }
 
-fn abandoned() -> Event {
-    Event::RunAbandoned { reason: "its process died".to_owned() }
-}
-
 /// A whole run in which all goes well.
 fn good() -> Vec<Event> {
     vec![
@@ -92,7 +129,7 @@ fn good() -> Vec<Event> {
         applied("first", 1, &format!("b-{RUN}")),
         denied("first"),
         applied("first", 0, "a"),
-        summed("first"),
+        changed("first", 1, 2),
         succeeds("first"),
         begins("second"),
         applied("second", 0, "c"),
@@ -128,8 +165,57 @@ fn legal() -> Vec<(&'static str, Vec<Event>, Outcome, Option<Verdict>)> {
             Outcome::Refused,
             none,
         ),
-        ("a step fails", cut(9, &[fails("first", false), ended(Outcome::Stuck, None)]), Outcome::Stuck, none),
-        ("a step breaks", cut(7, &[fails("first", true), ended(Outcome::Stuck, None)]), Outcome::Stuck, none),
+        (
+            "a step fails and is taken back, newest first",
+            cut(
+                9,
+                &[
+                    fails("first", false),
+                    turned(vec![]),
+                    undone("first", 1),
+                    undone("first", 0),
+                    ended(Outcome::Undone, None),
+                ],
+            ),
+            Outcome::Undone,
+            none,
+        ),
+        (
+            "a step breaks after what it could not write down",
+            cut(
+                7,
+                &[
+                    fails("first", true),
+                    turned(vec![found(0)]),
+                    undone("first", 1),
+                    undone("first", 0),
+                    ended(Outcome::Undone, None),
+                ],
+            ),
+            Outcome::Undone,
+            none,
+        ),
+        (
+            "taking back fails",
+            cut(14, &[turned(vec![]), undone("second", 0), undo_fails("first", 1), ended(Outcome::Stuck, None)]),
+            Outcome::Stuck,
+            none,
+        ),
+        (
+            "one effect stays, the others are taken back",
+            cut(
+                14,
+                &[
+                    turned(vec![]),
+                    undone("second", 0),
+                    left("first", 1),
+                    undone("first", 0),
+                    ended(Outcome::Stuck, None),
+                ],
+            ),
+            Outcome::Stuck,
+            none,
+        ),
         (
             "a verification says no",
             cut(15, &[fails("after", false), ended(Outcome::Succeeded, Some(Verdict::NotRecovered))]),
@@ -142,8 +228,44 @@ fn legal() -> Vec<(&'static str, Vec<Event>, Outcome, Option<Verdict>)> {
             Outcome::Succeeded,
             Some(Verdict::Unknown),
         ),
-        ("its process dies in a step", cut(7, &[abandoned()]), Outcome::Stuck, none),
-        ("its process dies between steps", cut(11, &[abandoned()]), Outcome::Stuck, none),
+        (
+            "it is cut off in a step and goes on",
+            [&good[..7], &[resumed(vec![found(0)]), undone("first", 1), undone("first", 0)], &good[4..]].concat(),
+            Outcome::Succeeded,
+            Some(Verdict::Recovered),
+        ),
+        (
+            "it is cut off in a step, goes on, is cut off again and is taken back",
+            [
+                &good[..7],
+                &[
+                    resumed(vec![found(0)]),
+                    undone("first", 1),
+                    resumed(vec![found(0)]),
+                    turned(vec![found(0)]),
+                    undone("first", 0),
+                    ended(Outcome::Undone, None),
+                ],
+            ]
+            .concat(),
+            Outcome::Undone,
+            none,
+        ),
+        (
+            "it is cut off between steps and taken back, and cut off on the way",
+            cut(
+                11,
+                &[
+                    turned(vec![]),
+                    undone("first", 1),
+                    resumed(vec![]),
+                    undone("first", 0),
+                    ended(Outcome::Undone, None),
+                ],
+            ),
+            Outcome::Undone,
+            none,
+        ),
     ]
 }
 
@@ -192,6 +314,7 @@ fn vocabulary() -> Vec<Event> {
         ended(Outcome::Undone, None),
         ended(Outcome::Succeeded, None),
         ended(Outcome::Stuck, Some(Verdict::Recovered)),
+        Event::ImagesRemoved { entries: 3 },
     ]);
     all
 }
@@ -209,7 +332,27 @@ fn may_follow(events: &[Event], next: &Event) -> bool {
     let names = ["before", "first", "second", "after"];
     match next {
         Event::RunStarted { .. } | Event::RunRefused { .. } => events.is_empty(),
-        Event::RunAbandoned { .. } => !events.is_empty() && !matches!(events.last(), Some(Event::RunEnded { .. })),
+        Event::RunResumed { found, .. } => {
+            // What was found belongs to the step in hand, or to none.
+            let recorded = |unit, path: &str| events.contains(&applied(unit, 0, path));
+            let step = match in_hand {
+                Some("first") => !recorded("first", "a"),
+                Some("second") => !recorded("second", "c"),
+                _ => false,
+            };
+            !events.is_empty() && !matches!(events.last(), Some(Event::RunEnded { .. })) && (found.is_empty() || step)
+        }
+        Event::UndoStarted { found, .. } => {
+            let recorded = |unit, path: &str| events.contains(&applied(unit, 0, path));
+            let step = match in_hand {
+                Some("first") => !recorded("first", "a"),
+                Some("second") => !recorded("second", "c"),
+                _ => false,
+            };
+            !events.is_empty() && (found.is_empty() || step)
+        }
+        Event::EffectUndone { .. } | Event::EffectLeft { .. } | Event::UndoFailed { .. } => false,
+        Event::ImagesRemoved { .. } => matches!(events.last(), Some(Event::RunEnded { .. })),
         Event::UnitStarted { unit } => {
             !events.is_empty() && in_hand.is_none() && names.get(done) == Some(&unit.as_str())
         }
@@ -234,6 +377,7 @@ fn may_follow(events: &[Event], next: &Event) -> bool {
         Event::AccessSummed { unit, .. }
         | Event::AccessDenied { unit, .. }
         | Event::LineLogged { unit, .. }
+        | Event::DirectoriesChanged { unit, .. }
         | Event::UnitSucceeded { unit }
         | Event::UnitFailed { unit, .. } => in_hand == Some(unit),
     }
@@ -271,7 +415,8 @@ fn a_record_of_another_run_does_not_follow() {
 fn a_plan_that_is_not_the_one_of_its_digest_is_no_beginning() {
     let plan = plan(false);
     let digest = Digest::of(b"another");
-    let event = Event::RunStarted { story: plan.story.clone(), digest, by: "me".to_owned(), plan: Box::new(plan) };
+    let (story, by) = (plan.story.clone(), "me".to_owned());
+    let event = Event::RunStarted { story, digest, by, plan: Box::new(plan), directories: Vec::new() };
     assert!(replay(&[event]).is_err());
 }
 
@@ -298,13 +443,18 @@ fn frames(event: &Event) -> bool {
         Event::LineLogged { .. }
             | Event::AccessSummed { .. }
             | Event::AccessDenied { .. }
+            | Event::DirectoriesChanged { .. }
             | Event::EffectApplied { .. }
     )
 }
 
 #[test]
 fn a_record_twice_lost_or_moved_is_illegal() {
-    for (case, events, ..) in legal() {
+    // A run may be cut off, and turned back, at any time; what stands then in which order is held below.
+    let forward = legal().into_iter().filter(|(_, events, ..)| {
+        !events.iter().any(|e| matches!(e, Event::RunResumed { .. } | Event::UndoStarted { .. }))
+    });
+    for (case, events, ..) in forward {
         for (at, event) in events.iter().enumerate() {
             // Twice: an effect too is made once.
             if frames(event) || matches!(event, Event::EffectApplied { .. }) {
@@ -314,8 +464,7 @@ fn a_record_twice_lost_or_moved_is_illegal() {
                     assert!(replay(&changed).is_err(), "{case}: record {at} again at {to}");
                 }
             }
-            // A process may die at any time, so a run that was abandoned could as well have been a shorter one.
-            if !frames(event) || matches!(events.last(), Some(Event::RunAbandoned { .. })) {
+            if !frames(event) {
                 continue;
             }
             // Lost, unless it is the last: then the run is in flight.
@@ -341,4 +490,116 @@ fn a_record_twice_lost_or_moved_is_illegal() {
             }
         }
     }
+}
+
+#[test]
+fn on_its_way_back_no_record_can_be_lost_doubled_or_swapped() {
+    let on_the_way =
+        |e: &Event| matches!(e, Event::EffectUndone { .. } | Event::EffectLeft { .. } | Event::UndoFailed { .. });
+    for (case, events, ..) in legal() {
+        // Before a step runs again, a run may be cut off once more and look again.
+        let turn = events.iter().position(|e| matches!(e, Event::UndoStarted { .. })).unwrap_or(events.len());
+        for (at, event) in events.iter().enumerate().skip(turn).filter(|(_, event)| on_the_way(event)) {
+            let mut lost = events.clone();
+            lost.remove(at);
+            assert!(replay(&lost).is_err(), "{case}: record {at} is lost");
+            let mut twice = events.clone();
+            twice.insert(at, event.clone());
+            assert!(replay(&twice).is_err(), "{case}: record {at} twice");
+            if on_the_way(&events[at - 1]) {
+                let mut swapped = events.clone();
+                swapped.swap(at, at - 1);
+                assert!(replay(&swapped).is_err(), "{case}: record {at} before the one before it");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_ended_can_be_undone_once() {
+    let back =
+        [turned(vec![]), undone("second", 0), undone("first", 1), undone("first", 0), ended(Outcome::Undone, None)];
+    let state = replay(&[good(), back.to_vec()].concat()).expect("legal");
+    assert_eq!(state.ended().map(|e| e.0), Some(Outcome::Undone));
+    assert!(!state.may_be_undone() && state.applied().iter().all(|a| a.standing == Standing::Undone));
+    assert!(replay(&[good(), back.to_vec(), back.to_vec()].concat()).is_err(), "a second time");
+    assert!(replay(&[vec![refused()], vec![turned(vec![])]].concat()).is_err(), "nothing was done");
+    let removed = Event::ImagesRemoved { entries: 1 };
+    let gone = [good(), vec![removed]].concat();
+    assert!(replay(&gone).expect("legal").has_lost_images());
+    assert!(replay(&[gone, back.to_vec()].concat()).is_err(), "there is nothing to take it back from");
+}
+
+#[test]
+fn a_stuck_run_can_be_taken_up_again_where_it_stuck() {
+    let stuck =
+        [&good()[..14], &[turned(vec![]), undone("second", 0), undo_fails("first", 1), ended(Outcome::Stuck, None)]]
+            .concat();
+    assert!(!replay(&stuck).expect("legal").may_lose_images());
+    let rest = [turned(vec![]), undone("first", 1), undone("first", 0), ended(Outcome::Undone, None)];
+    let state = replay(&[stuck, rest.to_vec()].concat()).expect("legal");
+    assert_eq!(state.ended().map(|e| e.0), Some(Outcome::Undone));
+}
+
+#[test]
+fn on_fail_stop_leaves_everything_and_says_stuck() {
+    let mut plan = plan(false);
+    plan.on_fail = OnFail::Stop;
+    let events = [&[started(plan)], &good()[1..9], &[fails("first", false)]].concat();
+    let state = replay(&events).expect("legal");
+    assert!(matches!(state.next(), Next::End { outcome: Outcome::Stuck, .. }), "{:?}", state.next());
+    assert_eq!(state.uncertain_unit(), Some(1), "what it made without a record is to be looked for");
+}
+
+#[test]
+fn an_undo_item_knows_the_times_before_its_step() {
+    let events =
+        [&good()[..12], &[applied("second", 0, "c"), changed("second", 3, 4), succeeds("second"), turned(vec![])]]
+            .concat();
+    let times = |events: &[Event]| match replay(events).expect("legal").next() {
+        Next::Undo(item) => (item.applied.name(), item.number, item.times),
+        other => panic!("{other:?}"),
+    };
+    // Somebody changed the directory between the steps: then that is what was there before the second.
+    assert_eq!(times(&events), ("second/0".to_owned(), 2, vec![time(".", 3)]));
+    let events = [events, vec![undone("second", 0)]].concat();
+    assert_eq!(times(&events), ("first/1".to_owned(), 1, vec![time(".", 1)]));
+    // A step that was cut off left no word of the directory, so what the one before left counts.
+    let events = [&good()[..12], &[applied("second", 0, "c"), turned(vec![])]].concat();
+    assert_eq!(times(&events), ("second/0".to_owned(), 2, vec![time(".", 2)]));
+    // Whatever somebody else changed since keeps its time.
+    let (by, reason) = ("me".to_owned(), "why".to_owned());
+    let foreign = vec![".".to_owned()];
+    let turned = Event::UndoStarted { by, reason, found: vec![], foreign, forced: vec![] };
+    let events = [&good()[..11], &[turned]].concat();
+    assert_eq!(times(&events), ("first/1".to_owned(), 1, vec![]));
+}
+
+#[test]
+fn a_restarted_service_is_restarted_last() {
+    let service = |action| PlannedEffect {
+        effect: Effect::ServiceChanged { service: "s".to_owned(), action },
+        notes: Vec::new(),
+    };
+    let made = |n, action, was: &str| Event::EffectApplied {
+        unit: "second".to_owned(),
+        n,
+        effect: Effect::ServiceChanged { service: "s".to_owned(), action },
+        image: Some(Image::Value { was: was.to_owned() }),
+    };
+    let order = |was: &str| {
+        let mut plan = plan(false);
+        plan.units[2].effects = vec![service(ServiceAction::Stop), service(ServiceAction::Restart)];
+        let mut events = [&[started(plan)], &good()[1..12]].concat();
+        events.extend([made(0, ServiceAction::Stop, "running"), made(1, ServiceAction::Restart, was), turned(vec![])]);
+        let mut order = Vec::new();
+        while let Next::Undo(item) = replay(&events).expect("legal").next() {
+            events.push(undone(&item.applied.unit, item.applied.n));
+            order.push(item.applied.name());
+        }
+        order
+    };
+    assert_eq!(order("running"), ["second/0", "first/1", "first/0", "second/1"]);
+    // One that did not run before is stopped where its turn comes.
+    assert_eq!(order("stopped"), ["second/1", "second/0", "first/1", "first/0"]);
 }

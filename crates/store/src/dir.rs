@@ -7,10 +7,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
 
 use crate::error::{IoError, Naming};
+
+/// What is wrong with something that only this user may have, and what to do.
+pub(crate) const FOREIGN: &str = "it belongs to another user; run unship as that user, or give it to this one";
+pub(crate) const OPEN: &str = "other users have rights to it; take them away with `chmod go=`";
 
 /// An opened directory and the path under which messages name it.
 #[derive(Debug)]
@@ -33,6 +37,47 @@ impl Dir {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).naming("open", &path)?;
         Ok(Self { fd, path })
+    }
+
+    /// As [`open_dir`](Self::open_dir); `None` where there is none.
+    pub(crate) fn open_dir_if_there(&self, name: &str) -> Result<Option<Self>, IoError> {
+        match self.open_dir(name) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(e) if e.io().kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// A directory that is open for looking only, opened for use.
+    pub(crate) fn reopen(fd: BorrowedFd<'_>, path: &Path) -> Result<Self, IoError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(fd, ".", flags, Mode::empty()).naming("open", path)?;
+        Ok(Self { fd, path: path.to_owned() })
+    }
+
+    /// When its entries were changed last.
+    pub(crate) fn modified(&self) -> Result<Timespec, IoError> {
+        let stat = rustix::fs::fstat(&self.fd).naming("look at", &self.path)?;
+        #[expect(clippy::useless_conversion, reason = "other machines count nanoseconds in another type")]
+        Ok(Timespec { tv_sec: stat.st_mtime.into(), tv_nsec: stat.st_mtime_nsec as _ })
+    }
+
+    /// Says that they were changed then.
+    pub(crate) fn set_modified(&self, at: Timespec) -> Result<(), IoError> {
+        let times = Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: at };
+        rustix::fs::futimens(&self.fd, &times).naming("set the times of", &self.path)
+    }
+
+    /// Nobody else may own it or have rights to it; the error says what is wrong and what to do.
+    pub(crate) fn demand_private(&self) -> Result<(), &'static str> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(|_| "it cannot be looked at")?;
+        if stat.st_uid != rustix::process::geteuid().as_raw() {
+            Err(FOREIGN)
+        } else if stat.st_mode & 0o077 != 0 {
+            Err(OPEN)
+        } else {
+            Ok(())
+        }
     }
 
     /// Makes `name` inside this directory, mode 0700, unless it is there already, and opens it.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 
 use crate::code::CodeCache;
-use crate::dir::Dir;
+use crate::dir::{Dir, FOREIGN, OPEN};
 use crate::error::{IoError, Naming};
 use crate::images::{ImageError, RunImages, SpaceLimit};
 use crate::journal::{Journal, JournalError, JournalOptions, Record, SiteId};
@@ -177,7 +177,7 @@ impl SiteStore {
 
     /// The before-images of one run; its directories are made when first needed.
     pub fn run_images(&self, run: &str, limit: Arc<SpaceLimit>) -> Result<RunImages, ImageError> {
-        RunImages::open(self.dir.open_dir(TRASH)?, self.dir.open_dir(IMAGES)?, run, limit)
+        RunImages::open(self.dir.open_dir(TRASH)?, self.dir.open_dir(IMAGES)?, self.id, run, limit)
     }
 
     /// The cache of precompiled code.
@@ -219,8 +219,7 @@ fn refuse_symlink(site: &Path) -> Result<(), SiteError> {
 }
 
 fn check_private(dir: &Dir) -> Result<(), SiteError> {
-    let stat = rustix::fs::fstat(dir).naming("look at", dir.path())?;
-    check_owner(stat.st_uid, stat.st_mode, 0o077, dir.path())
+    dir.demand_private().map_err(|why| SiteError::Unsafe { path: dir.path().to_owned(), why })
 }
 
 fn read_key(dir: &Dir) -> Result<Option<[u8; 32]>, SiteError> {
@@ -236,9 +235,9 @@ fn read_key(dir: &Dir) -> Result<Option<[u8; 32]>, SiteError> {
 
 fn check_owner(uid: u32, mode: u32, forbidden: u32, path: &Path) -> Result<(), SiteError> {
     let why = if uid != rustix::process::geteuid().as_raw() {
-        "it belongs to another user; run unship as that user, or give it to this one"
+        FOREIGN
     } else if mode & forbidden != 0 {
-        "other users have rights to it; take them away with `chmod go=`"
+        OPEN
     } else {
         return Ok(());
     };

@@ -91,7 +91,7 @@ fn makes_what_it_promises_and_opens_it_again() {
     again.code().unwrap().put("k", b"code").unwrap();
     assert!(store.code().unwrap().open("k").unwrap().is_some());
     let images = store.run_images("r1", Arc::new(SpaceLimit::new(0, 0))).unwrap();
-    assert_eq!(images.trash_slot(3).unwrap().path(), dir.join("trash/r1/3"));
+    assert_eq!(images.trash().unwrap().path(), dir.join("trash/r1"));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Calls on descriptors that the gate gave out: judged when they were opened, so only changes are looked at again.
 
-use super::{CallFault, Entry, Fs, FsFault, Gate, Kind, Listing, NewTime, Node, Open, OpenNode, Stat, Stop, show};
-use crate::tree::{Handle, PIECE};
+use super::{
+    CallFault, Entry, Fs, FsFault, Gate, Kind, Listing, NewTime, Node, Open, OpenNode, Stat, Stop, marked, show,
+};
+use crate::tree::{Handle, PIECE, trash::Mark};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use std::{fs::File, time::SystemTime};
@@ -115,6 +117,12 @@ impl Gate {
             let place = self.place_now(handle)?;
             let effect = Effect::FileWritten { path: show(&place), content: None };
             let number = self.ledger.intend(&effect)?;
+            let begun =
+                self.slot(number, handle, &place).and_then(|slot| Ok(marked(slot.as_ref(), &Mark::Write, || Ok(()))?));
+            if let Err(fault) = begun {
+                self.ledger.withdraw(number);
+                return Err(fault);
+            }
             let image = match self.disk_file(handle) {
                 Some(file) => self.ledger.ranges(number, &file)?,
                 None => None,
@@ -242,7 +250,9 @@ impl Gate {
             return Ok(self.world.tree.set_times(handle, accessed, modified)?);
         }
         let number = self.ledger.intend(&effect)?;
-        if let Err(e) = self.world.tree.set_times(handle, accessed, modified) {
+        let slot = self.slot(number, handle, &place)?;
+        let mark = Mark::Times(nanoseconds(before.accessed), nanoseconds(before.modified));
+        if let Err(e) = marked(slot.as_ref(), &mark, || self.world.tree.set_times(handle, accessed, modified)) {
             self.ledger.withdraw(number);
             return Err(e.into());
         }
@@ -297,5 +307,15 @@ impl From<FsFault> for CallFault {
             FsFault::Stop(stop) => CallFault::Stop(stop),
             FsFault::Errno(e) => CallFault::Refused(super::Refusal::Failed(std::io::Error::from(e).to_string())),
         }
+    }
+}
+
+/// Since 1970; negative before.
+fn nanoseconds(time: Option<SystemTime>) -> i128 {
+    let Some(time) = time else { return 0 };
+    let signed = |d: std::time::Duration| i128::try_from(d.as_nanos()).unwrap_or(i128::MAX);
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => signed(since),
+        Err(before) => -signed(before.duration()),
     }
 }

@@ -2,22 +2,34 @@
 //! the plan and journals it, `exec` keeps everything in memory.
 
 use super::Stop;
-use crate::tree::TrashSlot;
-use rustix::fd::BorrowedFd;
+use crate::tree::trash::{TrashDir, TrashHome, TrashSlot};
 use std::{
     collections::{BTreeMap, VecDeque},
     fs::File,
+    sync::Arc,
 };
 use unship_policy::{Denial, meaning::Limits};
-use unship_rollback::{Durability, Effect, Event, Image, Line, PlannedEffect, Recorder};
+use unship_rollback::{DirectoryChange, Durability, Effect, Event, Faults, Image, Line, PlannedEffect, Recorder};
 
 /// Before-images of one run. Implemented over the store; the host only says what it is about to change.
 pub trait Images: Send {
-    /// A free name in the trash of the file system on which `near` lies, for the run's effect number `effect`.
+    /// The run's trash for the file system of `home`, made if need be. `is_here`: that is the file system of `.unship/`.
     ///
     /// # Errors
     /// A sentence: why nothing can be kept there.
-    fn trash(&mut self, effect: u64, near: BorrowedFd<'_>) -> Result<TrashSlot, String>;
+    fn trash(&mut self, home: &TrashHome, is_here: bool) -> Result<TrashDir, String>;
+
+    /// The same, where it was made already.
+    ///
+    /// # Errors
+    /// A sentence: why it cannot be opened.
+    fn trash_if_there(&mut self, home: &TrashHome, is_here: bool) -> Result<Option<TrashDir>, String>;
+
+    /// Brings the ranges of effect `effect` back into `file` and forgets them; `false` where none were kept.
+    ///
+    /// # Errors
+    /// A sentence: why the file is not what it was.
+    fn restore(&mut self, effect: u64, file: &File) -> Result<bool, String>;
 
     /// An image of the ranges of `file` that are about to be overwritten.
     ///
@@ -58,9 +70,28 @@ struct RunMode {
     recorder: Recorder,
     planned: Vec<PlannedEffect>,
     used: Vec<bool>,
+    /// Those that an earlier attempt may have made, so that they need not be made again.
+    made_before: Vec<usize>,
     images: Box<dyn Images>,
     /// Number, within the run, of the step's first effect.
     first: u64,
+    faults: Arc<dyn Faults>,
+}
+
+/// What a step runs against, beside the world: the plan, the journal, the before-images.
+pub struct RunUse {
+    /// The way into the journal.
+    pub recorder: Recorder,
+    /// The step's effects in the plan.
+    pub planned: Vec<PlannedEffect>,
+    /// Those that an attempt which was cut off may have made: they need not be made again.
+    pub made_before: Vec<usize>,
+    /// Number, within the run, of the first of them.
+    pub first: u64,
+    /// Where before-images go.
+    pub images: Box<dyn Images>,
+    /// What a rehearsal injects.
+    pub faults: Arc<dyn Faults>,
 }
 
 struct Entry {
@@ -123,17 +154,10 @@ impl Ledger {
         Ledger::new(Mode::Plan { run: run.to_owned() }, unit, limits)
     }
 
-    pub fn running(
-        unit: &str,
-        run: &str,
-        limits: Limits,
-        recorder: Recorder,
-        planned: Vec<PlannedEffect>,
-        first: u64,
-        images: Box<dyn Images>,
-    ) -> Ledger {
+    pub fn running(unit: &str, run: &str, limits: Limits, how: RunUse) -> Ledger {
+        let RunUse { recorder, planned, made_before, first, images, faults } = how;
         let used = vec![false; planned.len()];
-        let mode = RunMode { run: run.to_owned(), recorder, planned, used, images, first };
+        let mode = RunMode { run: run.to_owned(), recorder, planned, used, made_before, images, first, faults };
         Ledger::new(Mode::Run(Box::new(mode)), unit, limits)
     }
 
@@ -185,14 +209,14 @@ impl Ledger {
         }
     }
 
-    /// A place in the trash for what effect `number` removes; `None` when nothing is kept (planning, `exec`).
-    pub fn trash(&mut self, number: Number, near: Option<BorrowedFd<'_>>) -> Result<Option<TrashSlot>, Stop> {
-        match (&mut self.mode, near) {
-            (Mode::Run(run), Some(near)) => {
-                run.images.trash(run.first + number.0 as u64, near).map(Some).map_err(Stop::Ledger)
+    /// The part of the trash that belongs to effect `number`; `None` when nothing is kept (planning, `exec`).
+    pub fn slot(&mut self, number: Number, home: &TrashHome, is_here: bool) -> Result<Option<TrashSlot>, Stop> {
+        match &mut self.mode {
+            Mode::Run(run) => {
+                let trash = run.images.trash(home, is_here).map_err(Stop::Ledger)?;
+                Ok(Some(TrashSlot::new(trash, run.first + number.0 as u64, run.faults.clone())))
             }
-            (Mode::Run(_), None) => Err(Stop::Ledger("nothing is known of the file system of what goes".to_owned())),
-            (Mode::Plan { .. } | Mode::Exec { .. }, _) => Ok(None),
+            Mode::Plan { .. } | Mode::Exec { .. } => Ok(None),
         }
     }
 
@@ -212,6 +236,9 @@ impl Ledger {
         image: Option<Image>,
         notes: Vec<String>,
     ) -> Result<(), Stop> {
+        if let Mode::Run(run) = &self.mode {
+            run.faults.boundary();
+        }
         let pending =
             matches!(&effect, Effect::FileCreated { content: None, .. } | Effect::FileWritten { content: None, .. });
         if !pending {
@@ -284,7 +311,7 @@ impl Ledger {
 
     /// Ends the step: journals what is still open and says whether the plan was kept to the letter (`complete`: the
     /// step itself ended well, so that nothing planned may be missing).
-    pub fn finish(mut self, complete: bool) -> Result<Written, (Written, Stop)> {
+    pub fn finish(mut self, complete: bool, directories: Vec<DirectoryChange>) -> Result<Written, (Written, Stop)> {
         let mut first_error = None;
         if let Mode::Run(run) = &mut self.mode
             && let Err(why) = run.images.flush()
@@ -311,7 +338,9 @@ impl Ledger {
                 count,
             })
             .collect();
-        for event in pending.into_iter().chain(summaries) {
+        let unit = self.unit.clone();
+        let changes = (!directories.is_empty()).then_some(Event::DirectoriesChanged { unit, directories });
+        for event in pending.into_iter().chain(changes).chain(summaries) {
             if let Err(stop) = self.write(event) {
                 first_error.get_or_insert(stop);
             }
@@ -322,9 +351,11 @@ impl Ledger {
                 let made = entry.effect.clone().symbolic(&run.run);
                 (made != *planned).then(|| format!("{made} (planned: {planned}; the contents differ)"))
             });
-            let missing = run.planned.iter().zip(&run.used).find(|(_, used)| complete && !**used);
-            let missing = missing.map(|(planned, _)| format!("the planned effect was not made: {}", planned.effect));
-            if let Some(difference) = differs.or(missing) {
+            let missing = run.planned.iter().enumerate();
+            let missing =
+                missing.filter(|(n, _)| complete && !run.used[*n] && !run.made_before.contains(n)).map(|(_, p)| p);
+            let mut missing = missing.map(|planned| format!("the planned effect was not made: {}", planned.effect));
+            if let Some(difference) = differs.or(missing.next()) {
                 first_error.get_or_insert(Stop::Unplanned(difference));
             }
         }

@@ -13,20 +13,24 @@ mod verbs;
 mod world;
 
 pub use api::*;
-pub use ledger::{Images, RangeImage, Written};
+pub use ledger::{Images, RangeImage, RunUse, Written};
 pub use world::{Ground, World, WorldError};
+pub(crate) use world::{folders_on_disk, store_mount};
 
 use crate::providers::Deadline;
-use crate::tree::{Found, Handle, Object, TrashSlot};
+use crate::tree::{
+    Found, Handle, Object,
+    trash::{Mark, TRASH, TrashHome, TrashSlot},
+};
 use ledger::{Ledger, Number};
 use rustix::io::Errno;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     path::PathBuf,
     time::{Duration, SystemTime},
 };
 use unship_policy::{Denial, FileRight, Grant, Place, meaning::Limits};
-use unship_rollback::{PlannedEffect, Recorder, path_text};
+use unship_rollback::{DirectoryChange, Effect, Image, Modified, path_text};
 
 pub(crate) type Fs<T> = Result<T, FsFault>;
 pub(crate) type Call<T> = Result<T, CallFault>;
@@ -44,8 +48,8 @@ pub struct Gate {
     files: HashMap<(u64, u64), FileInHand>,
     /// Things whose times this step changed, by identity.
     times_changed: HashSet<(u64, u64)>,
-    /// Directories whose entries changed, to be flushed when the step ends.
-    dirty: BTreeSet<Place>,
+    /// Directories whose entries changed, to be flushed when the step ends, with the time that they had before.
+    dirty: BTreeMap<Place, Option<Modified>>,
     pinned: Option<Pinned>,
 }
 
@@ -80,16 +84,7 @@ pub enum Use {
     /// Collect what would be done.
     Plan,
     /// Do what the plan says, journalled, with before-images.
-    Run {
-        /// The way into the journal.
-        recorder: Recorder,
-        /// The step's effects in the plan.
-        planned: Vec<PlannedEffect>,
-        /// Number, within the run, of the first of them.
-        first: u64,
-        /// Where before-images go.
-        images: Box<dyn Images>,
-    },
+    Run(RunUse),
 }
 
 impl Gate {
@@ -98,9 +93,7 @@ impl Gate {
         let unit = grant.unit().to_owned();
         let ledger = match use_ {
             Use::Plan => Ledger::planning(&unit, &world.run, limits),
-            Use::Run { recorder, planned, first, images } => {
-                Ledger::running(&unit, &world.run, limits, recorder, planned, first, images)
-            }
+            Use::Run(how) => Ledger::running(&unit, &world.run, limits, how),
         };
         Gate::with(world, grant, ledger, Some(pinned))
     }
@@ -142,7 +135,7 @@ impl Gate {
             next: 0,
             files: HashMap::new(),
             times_changed: HashSet::new(),
-            dirty: BTreeSet::new(),
+            dirty: BTreeMap::new(),
             pinned,
         }
     }
@@ -162,31 +155,41 @@ impl Gate {
         for listing in listings {
             self.list_close(listing);
         }
+        let mut directories = Vec::new();
         if self.ledger.keeps_images() {
-            result = result.and(self.flush_directories());
+            result = result.and(self.flush_directories(&mut directories));
         }
-        let (written, finished) = match self.ledger.finish(complete && result.is_ok()) {
+        let (written, finished) = match self.ledger.finish(complete && result.is_ok(), directories) {
             Ok(written) => (written, Ok(())),
             Err((written, stop)) => (written, Err(stop)),
         };
         (self.world, written, result.and(finished))
     }
 
-    fn flush_directories(&mut self) -> Result<(), Stop> {
-        for place in std::mem::take(&mut self.dirty) {
+    /// Brings the changed directories to disk and takes down how they are left.
+    fn flush_directories(&mut self, changes: &mut Vec<DirectoryChange>) -> Result<(), Stop> {
+        for (place, before) in std::mem::take(&mut self.dirty) {
             let path = if place.path.as_os_str().is_empty() { ".".into() } else { place.path.clone() };
             let Some(path) = path.to_str() else { continue };
             let flushed = self.world.tree.root(&place.folder).and_then(|root| {
                 let found = self.world.tree.find(root, path, false);
                 self.world.tree.release(root);
                 let found = found?;
-                let flushed = found.object.map_or(Ok(()), |object| self.world.tree.sync(object.handle, false));
+                let flushed = found.object.map_or(Ok(None), |object| {
+                    self.world.tree.sync(object.handle, false)?;
+                    Ok(modified(&self.world.tree.stat(object.handle)?))
+                });
                 self.forget(&found);
                 flushed
             });
             match flushed {
+                Ok(left) => changes.extend(before.zip(left).map(|(before, left)| DirectoryChange {
+                    path: show(&place),
+                    before,
+                    left,
+                })),
                 // The directory itself may have been moved or removed by the same step.
-                Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
                 Err(e) => return Err(Stop::Ledger(format!("{place} could not be brought to disk: {e}"))),
             }
         }
@@ -405,14 +408,85 @@ impl Gate {
         Ok(())
     }
 
-    /// A place for what effect `number` removes from `parent`; a before-image is a rename, so it must lie on the site's own
-    /// file system. Planning asks too, so that it is refused there and not in the middle of a run.
-    fn trash(&mut self, number: Number, parent: Handle, place: &Place) -> Result<Option<TrashSlot>, FsFault> {
-        if self.world.device.is_some_and(|site| self.world.tree.device(parent).is_ok_and(|device| device != site)) {
-            self.ledger.withdraw(number);
-            return Err(self.across(Errno::XDEV, place));
+    /// Declares `effect`, which changes an entry of the directory `parent` at `place`, and does it with its part of the
+    /// trash at hand. What the system refuses was none.
+    fn perform<T>(
+        &mut self,
+        effect: &Effect,
+        parent: Handle,
+        place: &Place,
+        act: impl FnOnce(&mut Gate, Option<&TrashSlot>) -> Result<T, Errno>,
+    ) -> Fs<(Number, T, Option<TrashSlot>)> {
+        let number = self.ledger.intend(effect)?;
+        let done = self.slot(number, parent, place).and_then(|slot| {
+            self.will_change_in(parent, place)?;
+            match act(self, slot.as_ref()) {
+                Ok(done) => Ok((done, slot)),
+                Err(e) => Err(self.across(e, place)),
+            }
+        });
+        match done {
+            Ok((done, slot)) => Ok((number, done, slot)),
+            Err(fault) => {
+                self.ledger.withdraw(number);
+                Err(fault)
+            }
         }
-        Ok(self.ledger.trash(number, self.world.tree.fd(parent))?)
+    }
+
+    /// As [`Gate::perform`], for a name that was not there.
+    fn perform_new<T>(
+        &mut self,
+        effect: &Effect,
+        parent: Handle,
+        place: &Place,
+        act: impl FnOnce(&mut Gate) -> Result<T, Errno>,
+    ) -> Fs<(Number, T)> {
+        let performed = self.perform(effect, parent, place, |gate, slot| marked(slot, &Mark::Make, || act(gate)));
+        performed.map(|(number, done, _)| (number, done))
+    }
+
+    /// The part of the trash that belongs to effect `number`, for a change at `place`; `handle` is its directory or the
+    /// thing itself. Planning asks too, so that what cannot be kept is refused there and not in the middle of a run.
+    fn slot(&mut self, number: Number, handle: Handle, place: &Place) -> Result<Option<TrashSlot>, FsFault> {
+        let Some(here) = self.world.mount else { return Ok(None) };
+        let home = self.world.tree.trash_home(handle, &parent_of(place))?;
+        let is_here = home.mount == here;
+        if !is_here && !may_keep(&home) {
+            let what = format!("changing {}", show(place));
+            let rule = format!(
+                "it lies on a file system of its own, on which unship may not make {}; let it write there, or make that \
+                 directory for it",
+                show(&Place { folder: home.place.folder.clone(), path: home.place.path.join(TRASH) })
+            );
+            let denial = self.denial(what, &rule);
+            return Err(self.deny(denial, Errno::XDEV));
+        }
+        Ok(self.ledger.slot(number, &home, is_here)?)
+    }
+
+    /// A part of the site's own trash, for what is no file.
+    fn site_slot(&mut self, number: Number) -> Call<Option<TrashSlot>> {
+        if !self.ledger.keeps_images() {
+            return Ok(None);
+        }
+        let site = Place { folder: "site".to_owned(), path: PathBuf::new() };
+        let slot = self.world.tree.root(&site.folder).map_err(FsFault::from).and_then(|root| {
+            let home = self.world.tree.trash_home(root, &site);
+            self.world.tree.release(root);
+            Ok(self.ledger.slot(number, &home?, true)?)
+        });
+        Ok(slot?)
+    }
+
+    /// Takes down when the directory of `place` was changed last, before the step changes it.
+    fn will_change_in(&mut self, parent: Handle, place: &Place) -> Fs<()> {
+        let directory = parent_of(place);
+        if self.ledger.keeps_images() && !self.dirty.contains_key(&directory) {
+            let before = modified(&self.world.tree.stat(parent)?);
+            self.dirty.insert(directory, before);
+        }
+        Ok(())
     }
 
     /// The overlay's room is used up: that is the policy's limit, not the guest's business.
@@ -426,15 +500,16 @@ impl Gate {
         }
     }
 
-    fn changed_in(&mut self, place: &Place) {
-        let parent = place.path.parent().unwrap_or(std::path::Path::new("")).to_owned();
-        self.dirty.insert(Place { folder: place.folder.clone(), path: parent });
-    }
-
-    /// A name for something half-made, free and telling whose it is.
-    fn temporary_name(&mut self) -> std::ffi::OsString {
-        self.world.temporary += 1;
-        format!(".unship-new-{}-{}-{}", self.world.run, std::process::id(), self.world.temporary).into()
+    /// A name for something half-made, free and telling whose it is. In a run it depends on the effect alone, so that
+    /// what a killed run left is found.
+    fn temporary_name(&mut self, slot: Option<&TrashSlot>) -> std::ffi::OsString {
+        match slot {
+            Some(slot) => crate::tree::trash::temporary_name(&self.world.run, &slot.name()).into(),
+            None => {
+                self.world.temporary += 1;
+                format!(".unship-new-{}-{}", std::process::id(), self.world.temporary).into()
+            }
+        }
     }
 
     fn remaining(&self, at_most: Duration) -> Deadline {
@@ -442,10 +517,46 @@ impl Gate {
     }
 }
 
+/// Writes the mark, then acts; a mark for what came to nothing is taken away again.
+fn marked<T>(slot: Option<&TrashSlot>, mark: &Mark, act: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    if let Some(slot) = slot {
+        slot.begin(mark)?;
+    }
+    let done = act();
+    if let (Err(_), Some(slot)) = (&done, slot) {
+        slot.withdraw();
+    }
+    done
+}
+
+/// What was there before lies in the trash.
+fn image_in(slot: Option<&TrashSlot>) -> Option<Image> {
+    slot.map(|slot| Image::Trash { at: slot.at() })
+}
+
+/// The directory in which a place is.
+pub(crate) fn parent_of(place: &Place) -> Place {
+    let parent = place.path.parent().unwrap_or(std::path::Path::new(""));
+    Place { folder: place.folder.clone(), path: parent.to_owned() }
+}
+
+/// Whether a trash can be had in `home`: it is there, or this process may make it.
+fn may_keep(home: &TrashHome) -> bool {
+    let home = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&home.dir));
+    let access = |path: &str| rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
+    access(&format!("{home}/{TRASH}")).is_ok() || access(&home).is_ok()
+}
+
+fn modified(stat: &Stat) -> Option<Modified> {
+    let since = stat.modified?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(Modified { s: i64::try_from(since.as_secs()).ok()?, ns: since.subsec_nanos() })
+}
+
 /// A place as people and the journal see it.
 pub(crate) fn show(place: &Place) -> String {
     use std::os::unix::ffi::OsStrExt as _;
     let path = path_text(place.path.as_os_str().as_bytes());
     let path = if path.is_empty() { ".".to_owned() } else { path };
-    if place.folder == "site" { path } else { format!("{}:{path}", place.folder) }
+    // A colon in a path of the site would read as a folder's name.
+    if place.folder == "site" && !path.contains(':') { path } else { format!("{}:{path}", place.folder) }
 }

@@ -1,10 +1,10 @@
 //! What a guest does by name: flags, processes, services, commands. The policy says what the name means; when planning,
 //! nothing outside is touched and earlier planned steps are remembered.
 
-use super::{Call, CommandPrinted, Gate, ProcessSeen, Refusal, ServiceSeen, show};
+use super::{Call, CommandPrinted, Gate, Number, ProcessSeen, Refusal, ServiceSeen, Stop, show};
 use crate::{
     providers::{command, flags, process, service},
-    tree::Source,
+    tree::{Source, trash::Mark},
 };
 use std::time::Duration;
 use unship_policy::{Name, Place, meaning::FlagsMeaning};
@@ -118,6 +118,7 @@ impl Gate {
         let effect = Effect::ProcessStopped { selector: name.to_string() };
         let notes: Vec<String> = matching.iter().map(|p| format!("process {}: {}", p.pid, p.command_line)).collect();
         let number = self.ledger.intend(&effect)?;
+        self.begin_unfiled(number, &Mark::Run)?;
         let stopped = match &mut self.world.simulated {
             Some(simulated) => {
                 simulated.stopped.insert(name);
@@ -168,6 +169,14 @@ impl Gate {
             .into());
         }
         Ok(all)
+    }
+
+    /// Marks the beginning of what is no file. From here on it counts as begun.
+    fn begin_unfiled(&mut self, number: Number, mark: &Mark) -> Call<()> {
+        if let Some(slot) = self.site_slot(number)? {
+            slot.begin(mark).map_err(|e| Stop::Ledger(format!("its beginning cannot be written down: {e}")))?;
+        }
+        Ok(())
     }
 
     fn service(&self, name: &Name) -> Call<unship_policy::meaning::ServiceMeaning> {
@@ -245,6 +254,7 @@ impl Gate {
         }
         let effect = Effect::ServiceChanged { service: name.to_string(), action };
         let number = self.ledger.intend(&effect)?;
+        self.begin_unfiled(number, &Mark::Service(running))?;
         let changed = match &mut self.world.simulated {
             Some(simulated) => {
                 simulated.services.insert(name, action != ServiceAction::Stop);
@@ -278,6 +288,7 @@ impl Gate {
         let effect =
             Effect::CommandRan { command: name.to_string(), argv: meaning.argv.clone(), undo: meaning.undo.clone() };
         let number = self.ledger.intend(&effect)?;
+        self.begin_unfiled(number, &Mark::Run)?;
         let printed = match &mut self.world.simulated {
             Some(simulated) => {
                 simulated.released.extend(meaning.simulated_releases.iter().cloned());

@@ -1,11 +1,11 @@
 //! WASI's calls on paths: find, judge what was found, write down, do.
 
-use super::{FileInHand, Fs, FsFault, Gate, Kind, NewTime, Node, Open, OpenNode, Stat, show};
-use crate::tree::{Found, Object};
+use super::{FileInHand, Fs, FsFault, Gate, Kind, NewTime, Node, Open, OpenNode, Stat, image_in, marked, show};
+use crate::tree::{Found, Object, trash::Mark};
 use rustix::io::Errno;
 use std::ffi::OsString;
 use unship_policy::{FileRight, Place};
-use unship_rollback::{Effect, Image, path_text};
+use unship_rollback::{Effect, path_text};
 
 impl Gate {
     /// Opens a file or directory, or makes a file.
@@ -35,16 +35,10 @@ impl Gate {
         self.demand(FileRight::Create, &found.place)?;
         self.world.tree.may_change(found.parent)?;
         let effect = Effect::FileCreated { path: show(&found.place), content: None };
-        let number = self.ledger.intend(&effect)?;
-        let handle = match self.world.tree.create(found.parent, name) {
-            Ok(handle) => handle,
-            Err(e) => {
-                self.ledger.withdraw(number);
-                return Err(e.into());
-            }
-        };
+        let parent = found.parent;
+        let create = |gate: &mut Gate| gate.world.tree.create(parent, name);
+        let (number, handle) = self.perform_new(&effect, parent, &found.place, create)?;
         self.ledger.made(number, effect, None, Vec::new())?;
-        self.changed_in(&found.place);
         let identity = self.world.tree.stat(handle)?.identity;
         self.files.insert(identity, FileInHand { number, image: None, unsettled: true });
         // A file that is only created still has a content to take down: none.
@@ -143,21 +137,12 @@ impl Gate {
             return Ok(node);
         }
         let effect = Effect::FileWritten { path: show(&found.place), content: None };
-        let number = self.ledger.intend(&effect)?;
-        let trash = self.trash(number, found.parent, &found.place)?;
-        let temp = self.temporary_name();
-        let source = crate::tree::Source::Bytes(&[]);
-        let replaced = self.world.tree.replace(found.parent, name, &temp, source, Some(object), trash.as_ref());
-        let handle = match replaced {
-            Ok(handle) => handle,
-            Err(e) => {
-                self.ledger.withdraw(number);
-                return Err(e.into());
-            }
-        };
-        let image = trash.map(|slot| Image::Trash { at: slot.at });
-        self.ledger.made(number, effect, image, Vec::new())?;
-        self.changed_in(&found.place);
+        let (number, handle, slot) = self.perform(&effect, found.parent, &found.place, |gate, slot| {
+            let temp = gate.temporary_name(slot);
+            let nothing = crate::tree::Source::Bytes(&[]);
+            gate.world.tree.replace(found.parent, name, &temp, nothing, Some(object), slot)
+        })?;
+        self.ledger.made(number, effect, image_in(slot.as_ref()), Vec::new())?;
         let identity = self.world.tree.stat(handle)?.identity;
         self.files.insert(identity, FileInHand { number, image: None, unsettled: true });
         let how = Open { write: true, ..how };
@@ -220,21 +205,6 @@ impl Gate {
         })
     }
 
-    /// Declares `effect`, does it, writes it down; a refusal by the system withdraws it.
-    fn perform(
-        &mut self,
-        effect: Effect,
-        image: Option<Image>,
-        act: impl FnOnce(&mut Gate) -> Result<(), Errno>,
-    ) -> Fs<()> {
-        let number = self.ledger.intend(&effect)?;
-        if let Err(e) = act(self) {
-            self.ledger.withdraw(number);
-            return Err(e.into());
-        }
-        Ok(self.ledger.made(number, effect, image, Vec::new())?)
-    }
-
     /// Makes a directory. Needs `files.create`.
     ///
     /// # Errors
@@ -245,9 +215,9 @@ impl Gate {
             gate.demand(FileRight::Create, &found.place)?;
             gate.world.tree.may_change(found.parent)?;
             let effect = Effect::DirCreated { path: show(&found.place) };
-            gate.perform(effect, None, |gate| gate.world.tree.make_dir(found.parent, &name))?;
-            gate.changed_in(&found.place);
-            Ok(())
+            let make = |gate: &mut Gate| gate.world.tree.make_dir(found.parent, &name);
+            let (number, ()) = gate.perform_new(&effect, found.parent, &found.place, make)?;
+            Ok(gate.ledger.made(number, effect, None, Vec::new())?)
         })
     }
 
@@ -292,15 +262,9 @@ impl Gate {
         if object.kind == Kind::Directory {
             self.demand_empty(object)?;
         }
-        let number = self.ledger.intend(&effect)?;
-        let trash = self.trash(number, found.parent, &found.place)?;
-        if let Err(e) = self.world.tree.remove(found.parent, name, object, trash.as_ref()) {
-            self.ledger.withdraw(number);
-            return Err(self.across(e, &found.place));
-        }
-        self.changed_in(&found.place);
-        let image = trash.map(|slot| Image::Trash { at: slot.at });
-        Ok(self.ledger.made(number, effect, image, Vec::new())?)
+        let remove = |gate: &mut Gate, slot: Option<&_>| gate.world.tree.remove(found.parent, name, object, slot);
+        let (number, (), slot) = self.perform(&effect, found.parent, &found.place, remove)?;
+        Ok(self.ledger.made(number, effect, image_in(slot.as_ref()), Vec::new())?)
     }
 
     /// Asked before the effect is declared: what the system refuses is none, when planned and when run.
@@ -317,12 +281,14 @@ impl Gate {
 
     /// `EXDEV` from the trash means a mount point inside a folder: say so.
     pub(super) fn across(&mut self, e: Errno, place: &Place) -> FsFault {
-        if e != Errno::XDEV || self.world.device.is_none() {
+        if e != Errno::XDEV || self.world.mount.is_none() {
             return self.spent(e);
         }
         let what = format!("changing {}", show(place));
-        let denial = self
-            .denial(what, "it lies on another file system than its folder, so no before-image can be kept by a rename");
+        let denial = self.denial(
+            what,
+            "it cannot be moved into the trash of its file system, so no before-image can be kept by a rename",
+        );
         self.deny(denial, Errno::XDEV)
     }
 
@@ -381,16 +347,13 @@ impl Gate {
         self.world.tree.may_change(to.parent)?;
         let replaced = to.object.is_some();
         let effect = Effect::Renamed { from: show(&from.place), to: show(&to.place), replaced };
-        let number = self.ledger.intend(&effect)?;
-        let trash = if replaced { self.trash(number, to.parent, &to.place)? } else { None };
         let (source, target) = ((from.parent, from_name), (to.parent, to_name));
-        if let Err(e) = self.world.tree.rename(source, target, to.object.as_ref(), trash.as_ref()) {
-            self.ledger.withdraw(number);
-            return Err(e.into());
-        }
-        self.changed_in(&from.place);
-        self.changed_in(&to.place);
-        let image = trash.map(|slot| Image::Trash { at: slot.at });
+        self.will_change_in(from.parent, &from.place)?;
+        let (number, (), slot) = self.perform(&effect, to.parent, &to.place, |gate, slot| {
+            let rename = || gate.world.tree.rename(source, target, to.object.as_ref(), slot);
+            marked(slot, &Mark::Move(object.identity.1), rename)
+        })?;
+        let image = image_in(slot.as_ref().filter(|_| replaced));
         Ok(self.ledger.made(number, effect, image, Vec::new())?)
     }
 
@@ -417,9 +380,9 @@ impl Gate {
                 gate.demand_no_widening(&from.place, &to.place, &object)?;
                 gate.world.tree.may_change(to.parent)?;
                 let effect = Effect::LinkCreated { path: show(&to.place), to: show(&from.place), hard: true };
-                gate.perform(effect, None, |gate| gate.world.tree.link(&object, to.parent, &name))?;
-                gate.changed_in(&to.place);
-                Ok(())
+                let link = |gate: &mut Gate| gate.world.tree.link(&object, to.parent, &name);
+                let (number, ()) = gate.perform_new(&effect, to.parent, &to.place, link)?;
+                Ok(gate.ledger.made(number, effect, None, Vec::new())?)
             })
         })
     }
@@ -444,9 +407,9 @@ impl Gate {
             gate.world.tree.may_change(found.parent)?;
             let effect =
                 Effect::LinkCreated { path: show(&found.place), to: path_text(target.as_bytes()), hard: false };
-            gate.perform(effect, None, |gate| gate.world.tree.symlink(target, found.parent, &name))?;
-            gate.changed_in(&found.place);
-            Ok(())
+            let link = |gate: &mut Gate| gate.world.tree.symlink(target, found.parent, &name);
+            let (number, ()) = gate.perform_new(&effect, found.parent, &found.place, link)?;
+            Ok(gate.ledger.made(number, effect, None, Vec::new())?)
         })
     }
 

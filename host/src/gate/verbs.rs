@@ -1,15 +1,18 @@
 //! The typed file verbs: what matters about them is their meaning, not their system calls. Same finding, same grants,
 //! same writing down as for WASI's calls.
 
-use super::{Call, CallFault, FsFault, Gate, Kind, Refusal, show};
+use super::{Call, CallFault, FsFault, Gate, Kind, Refusal, image_in, marked, show};
 use crate::{
     edit,
-    tree::{Found, Handle, PIECE, Source},
+    tree::{
+        Found, Handle, PIECE, Source,
+        trash::{Mark, TrashSlot},
+    },
 };
 use rustix::io::Errno;
 use std::ffi::OsString;
 use unship_policy::{FileRight, Place};
-use unship_rollback::{Effect, Image};
+use unship_rollback::Effect;
 
 /// Bytes of a file that is edited as a whole.
 const EDIT_BYTES_MAX: u64 = 8 << 20;
@@ -121,29 +124,19 @@ impl Gate {
             regular(to)?;
         }
         self.world.tree.may_change(to.parent).map_err(|e| failed(&show(&to.place), e))?;
-        let number = self.ledger.intend(&effect)?;
-        let trash = match to.object {
-            Some(_) => self.trash(number, to.parent, &to.place).map_err(|fault| self.as_fault(fault, &to.place))?,
-            None => None,
-        };
-        let temp = self.temporary_name();
-        let placed = self.world.tree.replace(to.parent, name, &temp, content, to.object.as_ref(), trash.as_ref());
-        let handle = match placed {
-            Ok(handle) => handle,
-            Err(e) => {
-                self.ledger.withdraw(number);
-                return Err(self.refused(e, &to.place));
+        let place = |gate: &mut Gate, slot: Option<&TrashSlot>| {
+            let temp = gate.temporary_name(slot);
+            let mut replace = || gate.world.tree.replace(to.parent, name, &temp, content, to.object.as_ref(), slot);
+            match to.object {
+                Some(_) => replace(),
+                None => marked(slot, &Mark::Make, replace),
             }
         };
-        self.changed_in(&to.place);
-        let image = trash.map(|slot| Image::Trash { at: slot.at });
+        let performed = self.perform(&effect, to.parent, &to.place, place);
+        let (number, handle, slot) = performed.map_err(|fault| self.as_fault(fault, &to.place))?;
+        let image = image_in(slot.as_ref().filter(|_| to.object.is_some()));
         self.ledger.made(number, effect, image, Vec::new())?;
         Ok(handle)
-    }
-
-    fn refused(&mut self, e: Errno, place: &Place) -> CallFault {
-        let fault = self.across(e, place);
-        self.as_fault(fault, place)
     }
 
     fn as_fault(&self, fault: FsFault, place: &Place) -> CallFault {
@@ -174,16 +167,14 @@ impl Gate {
             }
             gate.world.tree.may_change(from.parent).map_err(|e| failed(&show(&from.place), e))?;
             let effect = Effect::SetAside { from: show(&from.place), to: show(&to) };
-            let number = gate.ledger.intend(&effect)?;
-            let renamed = gate.world.tree.rename((from.parent, name), (from.parent, &new_name), None, None);
-            if let Err(e) = renamed {
-                gate.ledger.withdraw(number);
-                return Err(match e {
-                    Errno::EXIST => Refusal::NotAsExpected(format!("{} exists already", show(&to))).into(),
-                    e => failed(&show(&from.place), e),
-                });
-            }
-            gate.changed_in(&from.place);
+            let performed = gate.perform(&effect, from.parent, &from.place, |gate, slot| {
+                let (old, new) = ((from.parent, name), (from.parent, &new_name));
+                marked(slot, &Mark::Move(object.identity.1), || gate.world.tree.rename(old, new, None, None))
+            });
+            let (number, (), _) = performed.map_err(|fault| match fault {
+                FsFault::Errno(Errno::EXIST) => Refusal::NotAsExpected(format!("{} exists already", show(&to))).into(),
+                fault => gate.as_fault(fault, &from.place),
+            })?;
             gate.ledger.made(number, effect, None, Vec::new())?;
             Ok(show(&to))
         })
@@ -224,17 +215,12 @@ impl Gate {
             }
             gate.world.tree.may_change(found.parent).map_err(|e| failed(&show(&found.place), e))?;
             let effect = Effect::DirCleared { path: show(&found.place), entries };
-            let number = gate.ledger.intend(&effect)?;
-            let trash = gate.trash(number, found.parent, &found.place);
-            let trash = trash.map_err(|fault| gate.as_fault(fault, &found.place))?;
-            let temp = gate.temporary_name();
-            if let Err(e) = gate.world.tree.clear(found.parent, name, &temp, &object, trash.as_ref()) {
-                gate.ledger.withdraw(number);
-                return Err(gate.refused(e, &found.place));
-            }
-            gate.changed_in(&found.place);
-            let image = trash.map(|slot| Image::Trash { at: slot.at });
-            gate.ledger.made(number, effect, image, Vec::new())?;
+            let performed = gate.perform(&effect, found.parent, &found.place, |gate, slot| {
+                let temp = gate.temporary_name(slot);
+                gate.world.tree.clear(found.parent, name, &temp, &object, slot)
+            });
+            let (number, (), slot) = performed.map_err(|fault| gate.as_fault(fault, &found.place))?;
+            gate.ledger.made(number, effect, image_in(slot.as_ref()), Vec::new())?;
             Ok(entries)
         })
     }

@@ -1,7 +1,12 @@
 //! The world that a step meets: the tree, what names mean, and, when planning, what earlier steps would have changed
 //! in it. It goes from one step's gate to the next.
 
-use crate::tree::{Tree, live::LiveTree, overlay::OverlayTree};
+use crate::tree::{
+    Tree,
+    live::LiveTree,
+    overlay::OverlayTree,
+    trash::{Mount, TRASH, mount_of},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -20,8 +25,8 @@ pub struct World {
     pub(super) site: PathBuf,
     pub(super) protected: Vec<Place>,
     pub(super) simulated: Option<Simulated>,
-    /// The site's file system, where alone before-images are kept; `None` for `exec`, which keeps none.
-    pub(super) device: Option<u64>,
+    /// Where `.unship/` lies, which holds the trash for its own file system; `None` for `exec`, which keeps nothing.
+    pub(super) mount: Option<Mount>,
     /// The run's id, for names of things set aside.
     pub(super) run: String,
     pub(super) temporary: u64,
@@ -89,16 +94,10 @@ impl World {
     /// # Errors
     /// [`WorldError`] for a folder that is not there or must not be reached.
     pub fn open(site: &Path, definitions: Definitions, run: &str, ground: Ground<'_>) -> Result<World, WorldError> {
-        let mut on_disk = Vec::new();
+        let mut on_disk: Vec<(String, PathBuf)> = Vec::new();
         let mut folders = Vec::new();
         let mut protected = Vec::new();
-        for (name, path) in &definitions.folders {
-            let wanted = site.join(path);
-            let path = wanted.canonicalize().map_err(|e| WorldError::Folder {
-                name: name.clone(),
-                path: wanted.clone(),
-                why: e.to_string(),
-            })?;
+        for (name, path) in folders_on_disk(site, &definitions)? {
             for hidden in PROTECTED {
                 let hidden = site.join(hidden);
                 let hidden = hidden.canonicalize().unwrap_or(hidden);
@@ -110,12 +109,12 @@ impl World {
                 }
             }
             let overlaps = |known: &Path| path.starts_with(known) || known.starts_with(&path);
-            if let Some((other, _)) = on_disk.iter().find(|(_, known): &&(String, PathBuf)| overlaps(known)) {
-                return Err(WorldError::Overlap { name: name.clone(), other: other.clone(), path });
+            if let Some((other, _)) = on_disk.iter().find(|(_, known)| overlaps(known)) {
+                return Err(WorldError::Overlap { name, other: other.clone(), path });
             }
-            on_disk.push((name.clone(), path));
             let guest = if name == "site" { "/".to_owned() } else { format!("/{name}") };
             folders.push((name.clone(), guest));
+            on_disk.push((name, path));
         }
         let opened: Result<Box<dyn Tree>, _> = match ground {
             Ground::Live => LiveTree::open(on_disk).map(|tree| Box::new(tree) as _),
@@ -124,7 +123,7 @@ impl World {
             }
         };
         let tree = opened.map_err(|(path, e)| WorldError::Folder { name: String::new(), path, why: e.to_string() })?;
-        let device = std::fs::metadata(site).ok().map(|site| std::os::unix::fs::MetadataExt::dev(&site));
+        let mount = store_mount(site);
         let simulated = matches!(ground, Ground::Planned { .. }).then(Simulated::default);
         Ok(World {
             tree,
@@ -133,7 +132,7 @@ impl World {
             site: site.to_owned(),
             protected,
             simulated,
-            device,
+            mount,
             run: run.to_owned(),
             temporary: 0,
         })
@@ -159,7 +158,7 @@ impl World {
             site: PathBuf::new(),
             protected: Vec::new(),
             simulated: None,
-            device: None,
+            mount: None,
             run: String::new(),
             temporary: 0,
         })
@@ -167,11 +166,33 @@ impl World {
 
     /// Whether `place` is, or lies in, what no grant reaches.
     pub(super) fn is_protected(&self, place: &Place) -> bool {
-        self.protected.iter().any(|p| p.folder == place.folder && place.path.starts_with(&p.path))
+        place.path.components().any(|part| part.as_os_str() == TRASH)
+            || self.protected.iter().any(|p| p.folder == place.folder && place.path.starts_with(&p.path))
     }
 
     /// Whether what no grant reaches lies in `place`, so that moving it would move that too.
     pub(super) fn holds_protected(&self, place: &Place) -> bool {
         self.protected.iter().any(|p| p.folder == place.folder && p.path.starts_with(&place.path))
     }
+}
+
+/// The folders of policy, by name, with their canonical paths.
+///
+/// # Errors
+/// [`WorldError::Folder`].
+pub(crate) fn folders_on_disk(site: &Path, definitions: &Definitions) -> Result<Vec<(String, PathBuf)>, WorldError> {
+    let folders = definitions.folders.iter().map(|(name, path)| {
+        let wanted = site.join(path);
+        match wanted.canonicalize() {
+            Ok(path) => Ok((name.clone(), path)),
+            Err(e) => Err(WorldError::Folder { name: name.clone(), path: wanted, why: e.to_string() }),
+        }
+    });
+    folders.collect()
+}
+
+/// Where the site's `.unship/` lies.
+pub(crate) fn store_mount(site: &Path) -> Option<Mount> {
+    let store = std::fs::File::open(site.join(".unship")).or_else(|_| std::fs::File::open(site)).ok()?;
+    mount_of(std::os::fd::AsFd::as_fd(&store)).ok()
 }

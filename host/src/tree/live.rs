@@ -1,7 +1,10 @@
 //! The disk itself. Every path is resolved by `openat2` beneath its base; every change is one `*at` call on one name in a
 //! parent that was opened before, or goes to a handle that was judged before.
 
-use super::{Found, Handle, Object, PIECE, Source, Sys, TrashSlot, Tree, split};
+use super::{
+    Found, Handle, Object, PIECE, Source, Sys, Tree, split,
+    trash::{Mark, TrashHome, TrashSlot},
+};
 use crate::gate::{Entry, Kind, NewTime, Stat};
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
@@ -197,26 +200,26 @@ impl LiveTree {
         }
     }
 
-    /// Puts what lies at `temp` in the place of `name`, and what lay there into the trash (or away).
-    fn swap_in(
-        &self,
-        parent: BorrowedFd<'_>,
-        temp: &OsStr,
-        name: &OsStr,
-        is_dir: bool,
-        trash: Option<&TrashSlot>,
-    ) -> Sys<()> {
+    /// Puts what lies at `temp` in the place of `name`, and what lay there away for good: where nothing is kept.
+    fn swap_in(&self, parent: BorrowedFd<'_>, temp: &OsStr, name: &OsStr, is_dir: bool) -> Sys<()> {
         fs::renameat_with(parent, temp, parent, name, RenameFlags::EXCHANGE)?;
-        match trash {
-            Some(slot) => {
-                fs::renameat_with(parent, temp, &slot.dir, &slot.name, RenameFlags::NOREPLACE).inspect_err(|_| {
-                    // The old thing could not be kept: put it back rather than lose it.
-                    let _ = fs::renameat_with(parent, temp, parent, name, RenameFlags::EXCHANGE);
-                })
-            }
-            None if is_dir => fs::unlinkat(parent, temp, AtFlags::REMOVEDIR),
-            None => fs::unlinkat(parent, temp, AtFlags::empty()),
+        fs::unlinkat(parent, temp, if is_dir { AtFlags::REMOVEDIR } else { AtFlags::empty() })
+    }
+
+    /// Puts the new thing that lies in the slot in the place of `name`; what lay there lies in the slot afterwards.
+    fn swap_with_slot(
+        slot: &TrashSlot,
+        new: BorrowedFd<'_>,
+        old: &Object,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+    ) -> Sys<()> {
+        slot.begin(&Mark::Swap { new: fs::fstat(new)?.st_ino, old: old.identity.1 })?;
+        let swapped = fs::renameat_with(slot.dir(), slot.name(), parent, name, RenameFlags::EXCHANGE);
+        if swapped.is_err() {
+            slot.withdraw();
         }
+        swapped
     }
 }
 
@@ -266,7 +269,7 @@ fn join_lexical(base: &Path, path: &str) -> PathBuf {
     joined
 }
 
-pub(super) fn write_all(fd: BorrowedFd<'_>, mut data: &[u8], mut offset: u64) -> Sys<()> {
+pub(crate) fn write_all(fd: BorrowedFd<'_>, mut data: &[u8], mut offset: u64) -> Sys<()> {
     while !data.is_empty() {
         let piece = &data[..data.len().min(PIECE)];
         let written = rustix::io::retry_on_intr(|| rustix::io::pwrite(fd, piece, offset))?;
@@ -317,7 +320,7 @@ fn timespec(new: NewTime) -> Sys<rustix::fs::Timespec> {
 }
 
 /// Gives `new` the mode, owner and readable extended attributes of `old`.
-fn copy_metadata(old: BorrowedFd<'_>, new: BorrowedFd<'_>) -> Sys<()> {
+pub(crate) fn copy_metadata(old: BorrowedFd<'_>, new: BorrowedFd<'_>) -> Sys<()> {
     let (was, is) = (fs::fstat(old)?, fs::fstat(new)?);
     if (was.st_uid, was.st_gid) != (is.st_uid, is.st_gid) {
         let owner = (fs::Uid::from_raw(was.st_uid), fs::Gid::from_raw(was.st_gid));
@@ -411,11 +414,11 @@ impl Tree for LiveTree {
 
     fn sync(&mut self, handle: Handle, data_only: bool) -> Sys<()> {
         let fd = &self.get(handle)?.fd;
-        match if data_only { fs::fdatasync(fd) } else { fs::fsync(fd) } {
+        if fs::fcntl_getfl(fd)?.contains(OFlags::PATH) {
             // A handle for looking only cannot flush: open its object for it.
-            Err(Errno::BADF) => fs::fsync(Self::reopen(fd.as_fd(), OFlags::RDONLY)?),
-            other => other,
+            return fs::fsync(Self::reopen(fd.as_fd(), OFlags::RDONLY)?);
         }
+        if data_only { fs::fdatasync(fd) } else { fs::fsync(fd) }
     }
 
     fn set_times(&mut self, handle: Handle, accessed: NewTime, modified: NewTime) -> Sys<()> {
@@ -439,7 +442,13 @@ impl Tree for LiveTree {
                 if object.kind == Kind::Directory && !is_empty(self.get(object.handle)?.fd.as_fd())? {
                     return Err(Errno::NOTEMPTY);
                 }
-                fs::renameat_with(parent, name, &slot.dir, &slot.name, RenameFlags::NOREPLACE)
+                slot.clean()?;
+                slot.begin(&Mark::Take(object.identity.1))?;
+                let taken = fs::renameat_with(parent, name, slot.dir(), slot.name(), RenameFlags::NOREPLACE);
+                if taken.is_err() {
+                    slot.withdraw();
+                }
+                taken
             }
             None if object.kind == Kind::Directory => fs::unlinkat(parent, name, AtFlags::REMOVEDIR),
             None => fs::unlinkat(parent, name, AtFlags::empty()),
@@ -462,7 +471,8 @@ impl Tree for LiveTree {
                     return Err(Errno::NOTEMPTY);
                 }
                 fs::renameat_with(from_dir, from.1, to_dir, to.1, RenameFlags::EXCHANGE)?;
-                fs::renameat_with(from_dir, from.1, &slot.dir, &slot.name, RenameFlags::NOREPLACE).inspect_err(|_| {
+                slot.boundary();
+                fs::renameat_with(from_dir, from.1, slot.dir(), slot.name(), RenameFlags::NOREPLACE).inspect_err(|_| {
                     let _ = fs::renameat_with(from_dir, from.1, to_dir, to.1, RenameFlags::EXCHANGE);
                 })
             }
@@ -495,20 +505,34 @@ impl Tree for LiveTree {
         let folder = self.get(parent)?.folder;
         let parent_fd = self.get(parent)?.fd.try_clone().map_err(|_| Errno::MFILE)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = if old.is_some() { 0o600 } else { 0o666 };
-        let fd = fs::openat(&parent_fd, temp, flags, Mode::from_raw_mode(mode))?;
+        // What takes something's place takes its mode, owner and labels too, so it can come into being in the trash; what
+        // is new gets those of its directory, so it must come into being there.
+        let slot = trash.filter(|_| old.is_some());
+        let fd = match slot {
+            Some(slot) => {
+                slot.clean()?;
+                fs::openat(slot.dir(), slot.name(), flags, Mode::from_raw_mode(0o600))?
+            }
+            None => {
+                fs::openat(&parent_fd, temp, flags, Mode::from_raw_mode(if old.is_some() { 0o600 } else { 0o666 }))?
+            }
+        };
         let prepared = self.fill(fd.as_fd(), content).and_then(|()| match old {
             Some(old) => copy_metadata(self.get(old.handle)?.fd.as_fd(), fd.as_fd()),
             None => Ok(()),
         });
-        let placed = prepared.and_then(|()| fs::fsync(&fd)).and_then(|()| match old {
-            Some(_) => self.swap_in(parent_fd.as_fd(), temp, name, false, trash),
-            None => fs::renameat_with(&parent_fd, temp, &parent_fd, name, RenameFlags::NOREPLACE),
+        let placed = prepared.and_then(|()| fs::fsync(&fd)).and_then(|()| match (slot, old) {
+            (Some(slot), Some(old)) => Self::swap_with_slot(slot, fd.as_fd(), old, parent_fd.as_fd(), name),
+            (None, Some(_)) => self.swap_in(parent_fd.as_fd(), temp, name, false),
+            (_, None) => fs::renameat_with(&parent_fd, temp, &parent_fd, name, RenameFlags::NOREPLACE),
         });
         match placed {
             Ok(()) => Ok(self.add(fd, folder, false)),
             Err(e) => {
-                let _ = fs::unlinkat(&parent_fd, temp, AtFlags::empty());
+                let _ = match slot {
+                    Some(slot) => fs::unlinkat(slot.dir(), slot.name(), AtFlags::empty()),
+                    None => fs::unlinkat(&parent_fd, temp, AtFlags::empty()),
+                };
                 Err(e)
             }
         }
@@ -523,16 +547,25 @@ impl Tree for LiveTree {
         trash: Option<&TrashSlot>,
     ) -> Sys<()> {
         let parent_fd = self.get(parent)?.fd.as_fd();
-        fs::mkdirat(parent_fd, temp, Mode::from_raw_mode(0o700))?;
-        let new = fs::openat(
-            parent_fd,
-            temp,
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            Mode::empty(),
-        );
-        let prepared = new.and_then(|new| copy_metadata(self.get(old.handle)?.fd.as_fd(), new.as_fd()));
-        prepared.and_then(|()| self.swap_in(parent_fd, temp, name, true, trash)).inspect_err(|_| {
-            let _ = fs::unlinkat(parent_fd, temp, AtFlags::REMOVEDIR);
+        let own_name = trash.map(|slot| OsString::from(slot.name()));
+        let (dir, temp) = match (trash, &own_name) {
+            (Some(slot), Some(name)) => {
+                slot.clean()?;
+                (slot.dir(), name)
+            }
+            _ => (parent_fd, temp),
+        };
+        fs::mkdirat(dir, temp, Mode::from_raw_mode(0o700))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let placed = fs::openat(dir, temp, flags, Mode::empty()).and_then(|new| {
+            copy_metadata(self.get(old.handle)?.fd.as_fd(), new.as_fd())?;
+            match trash {
+                Some(slot) => Self::swap_with_slot(slot, new.as_fd(), old, parent_fd, name),
+                None => self.swap_in(parent_fd, temp, name, true),
+            }
+        });
+        placed.inspect_err(|_| {
+            let _ = fs::unlinkat(dir, temp, AtFlags::REMOVEDIR);
         })
     }
 
@@ -572,8 +605,10 @@ impl Tree for LiveTree {
         self.handles.get(&handle).map(|open| open.fd.as_fd())
     }
 
-    fn device(&mut self, handle: Handle) -> Sys<u64> {
-        Ok(fs::fstat(&self.get(handle)?.fd)?.st_dev as u64)
+    fn trash_home(&mut self, directory: Handle, place: &Place) -> Sys<TrashHome> {
+        let folder = self.get(directory)?.folder;
+        let (name, root) = &self.folders[folder];
+        TrashHome::of(root.as_fd(), name, &place.path)
     }
 
     fn disk_path(&mut self, object: &Object) -> Sys<PathBuf> {
@@ -581,7 +616,7 @@ impl Tree for LiveTree {
     }
 }
 
-fn is_empty(dir: BorrowedFd<'_>) -> Sys<bool> {
+pub(crate) fn is_empty(dir: BorrowedFd<'_>) -> Sys<bool> {
     let fd = LiveTree::reopen(dir, OFlags::RDONLY | OFlags::DIRECTORY)?;
     for entry in fs::Dir::read_from(fd)? {
         let entry = entry?;

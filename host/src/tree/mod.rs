@@ -6,10 +6,12 @@
 
 pub mod live;
 pub mod overlay;
+pub mod trash;
 
 use crate::gate::{Entry, Kind, NewTime, Stat};
-use rustix::{fd::OwnedFd, io::Errno};
+use rustix::io::Errno;
 use std::{ffi::OsString, os::fd::BorrowedFd};
+use trash::{TrashHome, TrashSlot};
 use unship_policy::Place;
 
 /// A handle in a tree's own table.
@@ -44,17 +46,6 @@ pub struct Object {
     pub identity: (u64, u64),
     /// Its size.
     pub size: u64,
-}
-
-/// Where a removed or replaced thing goes instead of vanishing.
-#[derive(Debug)]
-pub struct TrashSlot {
-    /// A directory on the same file system.
-    pub dir: OwnedFd,
-    /// The name in it; nothing has it yet.
-    pub name: OsString,
-    /// How the journal calls the place.
-    pub at: String,
 }
 
 /// The new content of a file.
@@ -146,8 +137,8 @@ pub trait Tree: Send {
     fn list_next(&mut self, listing: Handle) -> Sys<Option<Entry>>;
     /// The file descriptor behind a handle, where the disk itself is meant (before-images).
     fn fd(&self, handle: Handle) -> Option<BorrowedFd<'_>>;
-    /// The device number of the file system on which a handle's object lies.
-    fn device(&mut self, handle: Handle) -> Sys<u64>;
+    /// Where the trash for changes in a directory is, which lies at `place`.
+    fn trash_home(&mut self, directory: Handle, place: &Place) -> Sys<TrashHome>;
     /// The path on disk where the object's bytes lie now, for asking who holds it.
     fn disk_path(&mut self, object: &Object) -> Sys<std::path::PathBuf>;
 }

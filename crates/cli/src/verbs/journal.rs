@@ -6,6 +6,7 @@ use crate::{
     exit::Exit,
     history::{History, for_each, not_intact},
     out::time,
+    report,
 };
 use unship_rollback::{Event, Record};
 
@@ -65,7 +66,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
                 out.text("the rest of an append that was cut off stands at the end; the next run removes it");
             }
             if open > 0 {
-                out.text(format!("{open} run(s) did not end; the next `apply` closes them"));
+                out.text(format!("{open} run(s) did not end; `unship resume` goes on with them"));
             }
             out.summary(serde_json::json!({
                 "intact": true, "records": report.records, "head": hex(report.head), "in_flight": open,
@@ -95,26 +96,36 @@ fn line(record: &Record) -> String {
             let denials: String = denials.iter().map(|d| format!("; denied: {d}")).collect();
             format!("refused to take back {story}: {reason}{denials}")
         }
-        Event::RunStarted { story, digest, by, plan } => {
+        Event::RunStarted { story, digest, by, plan, .. } => {
             format!("{by} takes back {story} by the plan {digest} ({} effects)", plan.effects().count())
         }
         Event::UnitStarted { unit } => format!("{unit} begins"),
-        Event::EffectApplied { unit, effect, image, .. } => {
-            let image = image.as_ref().map_or_else(String::new, |image| {
-                let at = match image {
-                    unship_rollback::Image::Trash { at } | unship_rollback::Image::Ranges { at } => at,
-                    unship_rollback::Image::Value { was } => was,
-                };
-                format!(" [before: {at}]")
-            });
-            format!("{unit}: {effect}{image}")
+        Event::EffectApplied { unit, n, effect, image } => {
+            format!("{unit}/{n}: {effect}{}", report::kept(image.as_ref()))
+        }
+        Event::DirectoriesChanged { unit, directories } => {
+            let paths: Vec<&str> = directories.iter().map(|d| d.path.as_str()).collect();
+            format!("{unit}: entries changed in {}", paths.join(", "))
         }
         Event::AccessSummed { unit, right, place, count } => format!("{unit}: {right} {place} ×{count}"),
         Event::AccessDenied { unit, what, rule } => format!("{unit}: DENIED {what}: {rule}"),
         Event::LineLogged { unit, line } => format!("{unit} | {}", line.text),
         Event::UnitSucceeded { unit } => format!("{unit} succeeded"),
         Event::UnitFailed { unit, reason, .. } => format!("{unit} FAILED: {reason}"),
-        Event::RunAbandoned { reason } => format!("closed as Stuck: {reason}"),
+        Event::RunResumed { by, found } => {
+            format!("{by} goes on with it; of the step in hand {} effects were begun", found.len())
+        }
+        Event::UndoStarted { by, reason, found, forced, .. } => {
+            let forced = if forced.is_empty() { String::new() } else { format!(", by force: {}", forced.join(", ")) };
+            format!("{by} takes it back: {reason} ({} effects without a record{forced})", found.len())
+        }
+        Event::EffectUndone { unit, n, note } => {
+            let note = note.as_ref().map_or_else(String::new, |note| format!(": {note}"));
+            format!("{unit}/{n} taken back{note}")
+        }
+        Event::EffectLeft { unit, n, reason } => format!("{unit}/{n} stays: {reason}"),
+        Event::UndoFailed { unit, n, reason } => format!("{unit}/{n} NOT taken back: {reason}"),
+        Event::ImagesRemoved { entries } => format!("its before-images were removed ({entries} entries)"),
         Event::RunEnded { outcome, verdict, reason } => {
             let verdict = verdict.map_or_else(String::new, |v| format!(", {v}"));
             let reason = reason.as_ref().map_or_else(String::new, |r| format!(": {r}"));

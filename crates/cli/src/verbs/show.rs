@@ -1,8 +1,8 @@
 //! `unship show RUN`: one run, as the journal tells it.
 
 use super::runs;
-use crate::{context::Context, error::Result, exit::Exit, history::History, out::time};
-use unship_rollback::Image;
+use crate::{context::Context, error::Result, exit::Exit, history::History, out::time, report};
+use unship_rollback::Standing;
 
 /// Shows one run: its plan's digest, every effect with its before-image, how it ended. Nothing is changed.
 #[derive(clap::Args)]
@@ -24,21 +24,26 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         out.text(format!("bundle   {} {}", plan.version, plan.bundle));
     }
     for applied in state.applied() {
-        let image = match &applied.image {
-            None => String::new(),
-            Some(Image::Trash { at } | Image::Ranges { at }) => format!("  [before: .unship/{at}]"),
-            Some(Image::Value { was }) => format!("  [before: {was}]"),
+        let standing = match &applied.standing {
+            Standing::Made => String::new(),
+            Standing::Undone => " (taken back)".to_owned(),
+            Standing::Left(why) => format!(" (stays: {why})"),
+            Standing::Failed(why) => format!(" (not taken back: {why})"),
         };
-        out.text(format!("  {}: {}{image}", applied.unit, applied.effect));
-        out.object(&serde_json::json!({ "type": "applied", "unit": applied.unit, "effect": applied.effect, "image": applied.image }));
+        let image = report::kept(applied.image.as_ref());
+        out.text(format!("  {}: {}{standing}{image}", applied.name(), applied.effect));
+        out.object(&report::json(applied));
     }
     match state.ended() {
-        None => out.text("ended    not yet, or its process died"),
+        None => out.text("ended    not yet; if nobody is at work on it, `unship resume` goes on with it"),
         Some((outcome, verdict, reason)) => {
             let verdict = verdict.map_or_else(String::new, |v| format!(", {v}"));
             let reason = reason.as_ref().map_or_else(String::new, |r| format!(": {r}"));
             out.text(format!("ended    {outcome}{verdict}{reason}"));
         }
+    }
+    if state.has_lost_images() {
+        out.text("         what it kept of before was removed by `gc`: it cannot be undone any more");
     }
     let mut object = runs::summary(state);
     object["type"] = "summary".into();

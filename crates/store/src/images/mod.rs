@@ -12,18 +12,20 @@ mod restore;
 mod tests;
 mod trash;
 
-use std::path::PathBuf;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::dir::Dir;
 use crate::error::IoError;
+use crate::journal::SiteId;
 use crate::name::{self, BadName};
 
 pub use header::Original;
 pub use range::RangeImage;
 pub use restore::{ImageReader, Restored};
-pub use trash::TrashSlot;
+pub use trash::RunTrash;
 
 /// Why a before-image could not be kept or brought back. Texts read after "failed to".
 #[derive(Debug, Clone, thiserror::Error)]
@@ -43,6 +45,14 @@ pub enum ImageError {
         saved: u64,
         /// The limit, in bytes.
         bytes_max: u64,
+    },
+    /// A trash that others could look into or change.
+    #[error("use {path}: {why}", path = path.display())]
+    Unsafe {
+        /// The trash.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        why: &'static str,
     },
     /// The file became shorter behind the run's back.
     #[error("keep what {path} is to replace: the file became shorter meanwhile", path = path.display())]
@@ -64,6 +74,13 @@ pub enum ImageError {
         /// Where in it, in bytes.
         offset: u64,
     },
+}
+
+impl ImageError {
+    /// The operating system did not let something be opened.
+    pub fn opening(path: &Path, e: std::io::Error) -> ImageError {
+        IoError::new("open", path, e).into()
+    }
 }
 
 /// How much the before-images of a run, or of several, may take; it counts as they are written.
@@ -98,22 +115,71 @@ impl SpaceLimit {
 pub struct RunImages {
     trash: Dir,
     images: Dir,
+    site: SiteId,
     run: String,
     limit: Arc<SpaceLimit>,
     flushes: Arc<AtomicU64>,
 }
 
 impl RunImages {
-    pub(crate) fn open(trash: Dir, images: Dir, run: &str, limit: Arc<SpaceLimit>) -> Result<Self, ImageError> {
+    pub(crate) fn open(
+        trash: Dir,
+        images: Dir,
+        site: SiteId,
+        run: &str,
+        limit: Arc<SpaceLimit>,
+    ) -> Result<Self, ImageError> {
         let run = name::check(run)?.to_owned();
-        Ok(Self { trash, images, run, limit, flushes: Arc::default() })
+        Ok(Self { trash, images, site, run, limit, flushes: Arc::default() })
     }
 
-    /// The slot `.unship/trash/<run>/<effect>/`, made if need be.
-    pub fn trash_slot(&self, effect: u64) -> Result<TrashSlot, ImageError> {
-        let run = self.trash.make_dir(&self.run)?;
-        let slot = run.make_dir(&effect.to_string())?;
-        Ok(TrashSlot::new([self.trash.try_clone()?, run], slot, Arc::clone(&self.flushes)))
+    /// The run's trash on the site's own file system, `.unship/trash/<run>/`, made if need be.
+    pub fn trash(&self) -> Result<RunTrash, ImageError> {
+        let dir = self.trash.make_dir(&self.run)?;
+        Ok(RunTrash::new(dir, vec![self.trash.try_clone()?], Arc::clone(&self.flushes)))
+    }
+
+    /// The same, where it was made already.
+    pub fn trash_if_there(&self) -> Result<Option<RunTrash>, ImageError> {
+        let dir = self.trash.open_dir_if_there(&self.run)?;
+        let parents = vec![self.trash.try_clone()?];
+        Ok(dir.map(|dir| RunTrash::new(dir, parents, Arc::clone(&self.flushes))))
+    }
+
+    /// The run's trash on another file system, `HOME/<trash>/<site id>/<run>/`, made if `make` says so. That a directory was
+    /// made in `home` does not show in its modification time.
+    ///
+    /// # Errors
+    /// [`ImageError::Unsafe`] where `trash` is there and belongs to somebody else, or others have rights to it.
+    pub fn trash_elsewhere(
+        &self,
+        home: BorrowedFd<'_>,
+        shown: &Path,
+        trash: &str,
+        make: bool,
+    ) -> Result<Option<RunTrash>, ImageError> {
+        let home = Dir::reopen(home, shown)?;
+        let top = match home.open_dir_if_there(trash)? {
+            Some(top) => top,
+            None if !make => return Ok(None),
+            None => {
+                let before = home.modified()?;
+                let top = home.make_dir(trash)?;
+                home.set_modified(before)?;
+                top
+            }
+        };
+        top.demand_private().map_err(|why| ImageError::Unsafe { path: top.path().to_owned(), why })?;
+        let site = self.site.to_string();
+        let opened = if make {
+            let site = top.make_dir(&site)?;
+            Some((site.make_dir(&self.run)?, site))
+        } else {
+            let site = top.open_dir_if_there(&site)?;
+            let run = site.as_ref().map(|site| site.open_dir_if_there(&self.run)).transpose()?.flatten();
+            run.zip(site)
+        };
+        Ok(opened.map(|(run, site)| RunTrash::new(run, vec![site, top, home], Arc::clone(&self.flushes))))
     }
 
     /// Begins the image `.unship/images/<run>/<effect>` of a file that is about to be changed in place.
@@ -128,11 +194,18 @@ impl RunImages {
 
     /// Opens an image of this run for restoring; `None` where the effect has none, so that nothing was overwritten.
     pub fn image(&self, effect: u64) -> Result<Option<ImageReader>, ImageError> {
-        match self.images.open_dir(&self.run) {
-            Ok(run) => ImageReader::open(&run, effect),
-            Err(e) if e.io().kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e.into()),
+        match self.images.open_dir_if_there(&self.run)? {
+            Some(run) => ImageReader::open(&run, effect),
+            None => Ok(None),
         }
+    }
+
+    /// Forgets an image that was restored.
+    pub fn remove_image(&self, effect: u64) -> Result<(), ImageError> {
+        if let Some(run) = self.images.open_dir_if_there(&self.run)? {
+            run.remove_file(&effect.to_string())?;
+        }
+        Ok(())
     }
 
     /// How many flushes these images have asked for.

@@ -28,7 +28,7 @@ impl Fixture {
 
     fn run(&self) -> RunImages {
         let dir = |name| Dir::open(&self.path(name)).unwrap();
-        RunImages::open(dir("trash"), dir("images"), "r1", Arc::clone(&self.limit)).unwrap()
+        RunImages::open(dir("trash"), dir("images"), SiteId::new([7; 16]), "r1", Arc::clone(&self.limit)).unwrap()
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -183,17 +183,41 @@ fn the_trash_takes_things_by_rename() {
     fs::write(fixture.path("cache/.hidden"), "h").unwrap();
     let inode = fs::metadata(fixture.path("cache")).unwrap().ino();
     let run = fixture.run();
-    let slot = run.trash_slot(12).unwrap();
+    assert!(run.trash_if_there().unwrap().is_none());
+    let trash = run.trash().unwrap();
     let site = Dir::open(fixture.folder.path()).unwrap();
-    let take = || rustix::fs::renameat_with(&site, "cache", slot.dir(), "cache", RenameFlags::NOREPLACE);
+    let take = || rustix::fs::renameat_with(&site, "cache", trash.dir(), "12", RenameFlags::NOREPLACE);
     take().unwrap();
-    slot.flush().unwrap();
-    assert_eq!(slot.path(), fixture.path("trash/r1/12"));
-    assert_eq!(fs::metadata(slot.path().join("cache")).unwrap().ino(), inode);
-    assert_eq!(fs::metadata(slot.path()).unwrap().mode() & 0o777, 0o700);
-    // The same slot again, after a restart.
-    assert!(fs::read(run.trash_slot(12).unwrap().path().join("cache/.hidden")).is_ok());
-    assert!(RunImages::open(site.try_clone().unwrap(), site, "../r", Arc::clone(&fixture.limit)).is_err());
+    trash.flush().unwrap();
+    trash.flush().unwrap();
+    assert_eq!(run.flushes(), 3, "its parent is flushed once");
+    assert_eq!(trash.path(), fixture.path("trash/r1"));
+    assert_eq!(fs::metadata(trash.path().join("12")).unwrap().ino(), inode);
+    assert_eq!(fs::metadata(trash.path()).unwrap().mode() & 0o777, 0o700);
+    // The same trash again, after a restart.
+    assert!(fs::read(run.trash_if_there().unwrap().unwrap().path().join("12/.hidden")).is_ok());
+    let id = SiteId::new([7; 16]);
+    assert!(RunImages::open(site.try_clone().unwrap(), site, id, "../r", Arc::clone(&fixture.limit)).is_err());
+}
+
+#[test]
+fn a_trash_elsewhere_does_not_show_and_is_private() {
+    let fixture = Fixture::new(0);
+    let (run, home) = (fixture.run(), fixture.path("home"));
+    fs::create_dir(&home).unwrap();
+    let before = fs::metadata(&home).unwrap().modified().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let opened = File::open(&home).unwrap();
+    let elsewhere = |make| run.trash_elsewhere(std::os::fd::AsFd::as_fd(&opened), &home, ".bin", make);
+    assert!(elsewhere(false).unwrap().is_none());
+    let made = elsewhere(true).unwrap().unwrap();
+    assert_eq!(made.path(), home.join(".bin").join("07".repeat(16)).join("r1"));
+    made.flush().unwrap();
+    assert_eq!(fs::metadata(&home).unwrap().modified().unwrap(), before);
+    assert!(elsewhere(false).unwrap().is_some());
+    fs::set_permissions(home.join(".bin"), Permissions::from_mode(0o755)).unwrap();
+    let refused = elsewhere(true).unwrap_err().to_string();
+    assert!(refused.contains("chmod go="), "{refused}");
 }
 
 /// One change that a guest can make in place.

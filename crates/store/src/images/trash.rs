@@ -1,42 +1,50 @@
-//! One effect's place in the trash: a directory into which the host renames what it removes or replaces.
+//! A run's trash on one file system: a directory into which the host renames what it removes or replaces.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::ImageError;
 use crate::dir::Dir;
 
-/// An opened trash slot. It lies on the site's own file system, so that a rename into it is one, and never a copy.
+/// An opened trash. What lies on its file system comes into it by a rename, and never by a copy.
 #[derive(Debug)]
-pub struct TrashSlot {
-    parents: [Dir; 2],
+pub struct RunTrash {
     dir: Dir,
+    /// The way down to it, which is flushed once.
+    parents: Vec<Dir>,
+    parents_are_durable: AtomicBool,
     flushes: Arc<AtomicU64>,
 }
 
-impl TrashSlot {
-    pub(super) fn new(parents: [Dir; 2], dir: Dir, flushes: Arc<AtomicU64>) -> Self {
-        Self { parents, dir, flushes }
+impl RunTrash {
+    pub(super) fn new(dir: Dir, parents: Vec<Dir>, flushes: Arc<AtomicU64>) -> Self {
+        Self { dir, parents, parents_are_durable: AtomicBool::new(false), flushes }
     }
 
-    /// The target directory for `renameat2` with `RENAME_NOREPLACE`, under any name.
+    /// The directory itself.
     pub fn dir(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
     }
 
-    /// Where the slot is, for messages and records.
+    /// Where it is, for messages and records.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Makes the slot and the names in it durable. The directory from which a thing came is the host's to flush.
+    /// Makes the names in it durable. The directory from which a thing came is the host's to flush.
     pub fn flush(&self) -> Result<(), ImageError> {
-        for dir in [&self.dir, &self.parents[1], &self.parents[0]] {
+        self.flushes.fetch_add(1, Ordering::Relaxed);
+        self.dir.flush()?;
+        if self.parents_are_durable.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        for dir in &self.parents {
             self.flushes.fetch_add(1, Ordering::Relaxed);
             dir.flush()?;
         }
+        self.parents_are_durable.store(true, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -3,7 +3,10 @@
 use super::{Body, Content, OverlayTree};
 use crate::{
     gate::{Entry, Kind, NewTime, Stat},
-    tree::{Found, Handle, Object, PIECE, Source, Sys, TrashSlot, Tree, live, split},
+    tree::{
+        Found, Handle, Object, PIECE, Source, Sys, Tree, live, split,
+        trash::{TrashHome, TrashSlot},
+    },
 };
 use rustix::{
     fd::{AsFd, BorrowedFd},
@@ -329,14 +332,15 @@ impl Tree for OverlayTree {
         None
     }
 
-    fn device(&mut self, handle: Handle) -> Sys<u64> {
-        let mut id = self.id(handle)?;
+    fn trash_home(&mut self, directory: Handle, _place: &Place) -> Sys<TrashHome> {
+        let mut id = self.id(directory)?;
         loop {
             let node = &self.nodes[id];
             if let Body::Dir { lower: Some(path), .. } | Body::File(Content::Lower(path)) | Body::Other(path) =
                 &node.body
             {
-                return Ok(self.lower_stat(node.folder, path)?.st_dev);
+                let (name, root, _) = &self.folders[node.folder];
+                return TrashHome::of(root.as_fd(), name, path);
             }
             // What the overlay made lies where its directory lies.
             id = node.parent;

@@ -1,0 +1,87 @@
+//! `unship resume`: goes on with a run that was cut off, or takes it back.
+
+use super::plan;
+use crate::{
+    context::Context,
+    error::{CliError, Result},
+    exit::Exit,
+    inject::Fault,
+    report::{self, who},
+    session::Session,
+};
+use unship_host::{
+    gate::Images,
+    runner::{LiveRunner, Setting},
+};
+use unship_rollback::{Crew, Plan, RunState, StepRunner, resume, undo};
+
+/// Goes on with the run that was cut off: what its step in hand had begun is taken back, the step runs again, and so on to
+/// the end. With `--undo` everything that the run made is taken back instead. Nothing in flight is no error.
+///
+/// Exit status: as `apply`; with `--undo` 0 taken back · 5 stuck.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Take the run back instead
+    #[arg(long)]
+    undo: bool,
+    /// On a rehearsal site: kill@RECORD[.BOUNDARY], undo-fail@STEP/N, fail@STEP or repeat@STEP
+    #[arg(long, value_name = "FAULT")]
+    inject: Vec<Fault>,
+}
+
+/// Runs the verb.
+pub fn run(context: &Context, args: &Args) -> Result<Exit> {
+    let session = Session::open(context, &args.inject)?;
+    let Some(state) = session.in_flight().cloned() else {
+        session.out.text("no run is in flight");
+        session.out.summary(serde_json::json!({ "story": null, "run": null, "outcome": null, "verdict": null }));
+        return Ok(Exit::Done);
+    };
+    let (Some(run), Some(plan)) = (state.run().cloned(), state.plan().cloned()) else {
+        return Err(CliError::user("the run in flight has no plan"));
+    };
+    session.faults.fit(&plan)?;
+    let by = who();
+    let bytes_max = unship_policy::meaning::Limits::default().images_bytes_max;
+    if args.undo || state.is_undoing() {
+        let images = session.images(&run, bytes_max)?;
+        let mut effects = session.effects(&run, session.definitions(state.story())?, &images)?;
+        let was_undoing = state.is_undoing();
+        let stopping = session.watch_signals(None)?;
+        let recorder = session.recorder(&run, state);
+        let faults = session.faults.clone();
+        let crew = Crew { runner: None, effects: &mut effects, faults, interrupted: &|| stopping.asked(), by: &by };
+        let ended = undo(&recorder, "it was cut off, and a person asked for it", Vec::new(), crew);
+        let state = session.answer(&run, &plan, &recorder, ended)?;
+        // Asked to go forward, it could only end the way back that it was on.
+        return Ok(if args.undo || !was_undoing { report::exit_back(&state) } else { report::exit_forward(&state) });
+    }
+    let story = plan::load(&session.site, &session.store, &plan.story)?;
+    demand_same(&plan, story.resolved().digest(), &state)?;
+    let images = session.images(&run, story.resolved().limits.images_bytes_max)?;
+    let mut effects = session.effects(&run, story.resolved().definitions.clone(), &images)?;
+    let stopping = session.watch_signals(Some(story.interrupt()))?;
+    let recorder = session.recorder(&run, state);
+    let setting = Setting { site: &session.site.path, run: run.as_str(), clock_ms: plan.clock_ms };
+    let images = Box::new(|| Box::new(images.clone()) as Box<dyn Images>);
+    let mut runner = LiveRunner::new(&story, setting, recorder.clone(), images, session.faults.clone())
+        .map_err(|e| CliError::user("the site's folders cannot be used").because(&e))?;
+    let runner: &mut dyn StepRunner = &mut runner;
+    let faults = session.faults.clone();
+    let crew = Crew { runner: Some(runner), effects: &mut effects, faults, interrupted: &|| stopping.asked(), by: &by };
+    let ended = resume(&recorder, crew);
+    session.answer(&run, &plan, &recorder, ended).map(|state| report::exit_forward(&state))
+}
+
+/// What goes on must be what was begun.
+fn demand_same(plan: &Plan, resolved: unship_policy::Digest, state: &RunState) -> Result<()> {
+    if plan.resolved == resolved {
+        return Ok(());
+    }
+    let run = state.run().map_or("?", |run| run.as_str());
+    Err(CliError::refused(format!(
+        "run {run} cannot go on: its bundle or the policies are not those that it began with"
+    ))
+    .cause(format!("it began with {}, now there is {resolved}", plan.resolved))
+    .hint("put them back, or take the run back with `unship resume --undo`, which needs no bundle"))
+}
