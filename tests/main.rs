@@ -3,8 +3,10 @@
 mod bad_input;
 mod cli;
 mod code_cache;
+mod elsewhere;
 mod exec;
 mod gate;
+mod gc;
 mod grants;
 mod journal;
 mod limits;

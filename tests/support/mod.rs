@@ -2,6 +2,8 @@
 //!
 //! Nothing outside the test's own folder is used: the environment is emptied, and the cache lies in the folder too.
 
+pub mod mounts;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -267,4 +269,45 @@ pub fn fingerprint(dir: &Path) -> Vec<String> {
     }
     lines.sort();
     lines
+}
+
+/// Everything that promise 5 gives back, of every path below `dir`, without what is unship's own.
+pub fn promised(dir: &Path) -> Vec<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut lines = Vec::new();
+    let mut todo = vec![dir.to_owned()];
+    while let Some(path) = todo.pop() {
+        let metadata = fs::symlink_metadata(&path).expect("metadata");
+        let content = if metadata.is_file() {
+            format!("{:x?}", <sha2::Sha256 as sha2::Digest>::digest(fs::read(&path).expect("content")))
+        } else if metadata.is_symlink() {
+            format!("{:?}", fs::read_link(&path).expect("target"))
+        } else {
+            String::new()
+        };
+        lines.push(format!(
+            "{:?} mode {:o} owner {}:{} links {} mtime {}.{:09} {content}",
+            path.strip_prefix(dir).expect("below"),
+            metadata.mode(),
+            metadata.uid(),
+            metadata.gid(),
+            // Of a directory it counts what lies in it.
+            if metadata.is_dir() { 0 } else { metadata.nlink() },
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+        ));
+        if metadata.is_dir() {
+            let entries = fs::read_dir(&path).expect("entries").map(|entry| entry.expect("entry"));
+            let own = [".unship", ".unship-trash"];
+            todo.extend(entries.filter(|e| !own.iter().any(|own| e.file_name() == *own)).map(|e| e.path()));
+        }
+    }
+    lines.sort();
+    lines
+}
+
+/// The newest run's id.
+pub fn last_run(site: &Site) -> String {
+    let runs = site.unship(["runs", "--json"]).exits(0).json();
+    runs.last().expect("a run")["run"].as_str().expect("an id").to_owned()
 }

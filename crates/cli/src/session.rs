@@ -15,7 +15,9 @@ use crate::{
 use std::sync::Arc;
 use unship_host::{effects::SiteEffects, sandbox::Interrupt};
 use unship_policy::Definitions;
-use unship_rollback::{JournalFailure, Outcome, Plan, Record, Recorder, Report, RunId, RunState, Verdict};
+use unship_rollback::{
+    Durability, Event, JournalFailure, Outcome, Plan, Record, Recorder, Report, RunId, RunState, Verdict,
+};
 use unship_store::{Journal, LockError, RunLock, SiteStore};
 
 /// See the module.
@@ -86,6 +88,11 @@ impl Session {
         let recorder = Recorder::new(run.clone(), state, journal, Box::new(SystemClock), watcher);
         recorder.inject(self.faults.clone());
         recorder
+    }
+
+    /// Writes down something of a run beside its course.
+    pub fn note(&self, run: &RunId, state: &RunState, what: Event) -> Result<()> {
+        self.recorder(run, state.clone()).record(what, Durability::Flushed).map_err(|e| report::cannot_write(&e))
     }
 
     /// Where a run's before-images are.

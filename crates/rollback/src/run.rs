@@ -117,6 +117,7 @@ pub struct RunState {
     images_removed: bool,
     ended: Option<(Outcome, Option<Verdict>, Option<String>)>,
     started_ms: u64,
+    ended_ms: u64,
     story: String,
     denied: usize,
 }
@@ -208,6 +209,7 @@ impl RunState {
                 }
                 self.phase = Phase::Ended;
                 self.ended = Some((*outcome, *verdict, reason.clone()));
+                self.ended_ms = record.at_ms;
             }
             _ => return None,
         }
@@ -486,11 +488,12 @@ impl RunState {
         self.plan.as_ref().and_then(|p| p.units.get(self.position)).map_or("?", |u| u.name.as_str())
     }
 
-    /// Index of the step whose effects may be there without a record: it is in hand, or it failed and nobody looked yet.
+    /// Index of the step whose effects may be there without a record: it is in hand or next (the record that it began is
+    /// lost when the process is killed), or it failed and nobody looked yet.
     pub fn uncertain_unit(&self) -> Option<usize> {
         let uncertain = match self.phase {
-            Phase::InUnit | Phase::TakingBack => true,
-            Phase::BetweenUnits | Phase::Ended => self.failed.is_some() && self.turned.is_none(),
+            Phase::InUnit | Phase::TakingBack | Phase::BetweenUnits => true,
+            Phase::Ended => self.failed.is_some() && self.turned.is_none(),
             Phase::Fresh | Phase::Undoing => false,
         };
         (uncertain && self.role() == Some(UnitRole::Step)).then_some(self.position)
@@ -541,6 +544,11 @@ impl RunState {
     /// When it began, in milliseconds since the epoch by the host's clock.
     pub fn started_ms(&self) -> u64 {
         self.started_ms
+    }
+
+    /// When it ended last, in milliseconds since the epoch by the host's clock.
+    pub fn ended_ms(&self) -> u64 {
+        self.ended_ms
     }
 
     /// The pinned plan.

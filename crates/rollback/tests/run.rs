@@ -319,6 +319,16 @@ fn vocabulary() -> Vec<Event> {
     all
 }
 
+/// What was found belongs to the step in hand, or to the next one, whose beginning may have been lost.
+fn finds(events: &[Event], done: usize) -> bool {
+    let recorded = |unit, path: &str| events.contains(&applied(unit, 0, path));
+    match done {
+        1 => !recorded("first", "a"),
+        2 => !recorded("second", "c"),
+        _ => false,
+    }
+}
+
 /// What may follow after each prefix of the good run, by the index into [`vocabulary`], said independently of the code:
 /// names of records.
 fn may_follow(events: &[Event], next: &Event) -> bool {
@@ -333,24 +343,10 @@ fn may_follow(events: &[Event], next: &Event) -> bool {
     match next {
         Event::RunStarted { .. } | Event::RunRefused { .. } => events.is_empty(),
         Event::RunResumed { found, .. } => {
-            // What was found belongs to the step in hand, or to none.
-            let recorded = |unit, path: &str| events.contains(&applied(unit, 0, path));
-            let step = match in_hand {
-                Some("first") => !recorded("first", "a"),
-                Some("second") => !recorded("second", "c"),
-                _ => false,
-            };
-            !events.is_empty() && !matches!(events.last(), Some(Event::RunEnded { .. })) && (found.is_empty() || step)
+            let over = matches!(events.last(), Some(Event::RunEnded { .. }));
+            !events.is_empty() && !over && (found.is_empty() || finds(events, done))
         }
-        Event::UndoStarted { found, .. } => {
-            let recorded = |unit, path: &str| events.contains(&applied(unit, 0, path));
-            let step = match in_hand {
-                Some("first") => !recorded("first", "a"),
-                Some("second") => !recorded("second", "c"),
-                _ => false,
-            };
-            !events.is_empty() && (found.is_empty() || step)
-        }
+        Event::UndoStarted { found, .. } => !events.is_empty() && (found.is_empty() || finds(events, done)),
         Event::EffectUndone { .. } | Event::EffectLeft { .. } | Event::UndoFailed { .. } => false,
         Event::ImagesRemoved { .. } => matches!(events.last(), Some(Event::RunEnded { .. })),
         Event::UnitStarted { unit } => {

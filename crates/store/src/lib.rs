@@ -21,7 +21,7 @@ mod site;
 
 pub use code::{CodeCache, CodeError};
 pub use error::{IoError, IoErrorKind};
-pub use images::{ImageError, ImageReader, Original, RangeImage, Restored, RunImages, RunTrash, SpaceLimit};
+pub use images::{ImageError, ImageReader, Original, RangeImage, Restored, RunImages, RunTrash, SpaceLimit, Usage};
 pub use journal::{
     BATCH_BYTES_MAX, Damage, Durability, Entries, Entry, Hash, Journal, JournalError, JournalOptions, LogFile,
     RECORD_BYTES_MAX, RealFile, Record, Report, SiteId, Tail, read, verify,

@@ -180,6 +180,22 @@ impl SiteEffects {
         Ok(trash.map(|trash| TrashSlot::new(trash, number, self.faults.clone())))
     }
 
+    /// Where the run's trashes are on other file systems than that of `.unship/`, each once.
+    pub fn homes_elsewhere(&self, plan: &Plan) -> Vec<TrashHome> {
+        let mut homes: Vec<TrashHome> = Vec::new();
+        for (_, effect) in plan.effects() {
+            let Some(path) = self.marked_path(&effect.clone().concrete(&self.run)) else { continue };
+            let Ok((folder, path)) = self.place(&path) else { continue };
+            let (name, root) = &self.folders[folder];
+            let home = TrashHome::of(root.as_fd(), name, path.parent().unwrap_or(Path::new("")));
+            let new = home
+                .ok()
+                .filter(|home| Some(home.mount) != self.here && !homes.iter().any(|known| known.mount == home.mount));
+            homes.extend(new);
+        }
+        homes
+    }
+
     fn site_folder(&self) -> Sys<BorrowedFd<'_>> {
         self.folders.iter().find(|(name, _)| name == "site").map(|(_, fd)| fd.as_fd()).ok_or(Errno::NOENT)
     }

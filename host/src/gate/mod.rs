@@ -455,8 +455,8 @@ impl Gate {
         if !is_here && !may_keep(&home) {
             let what = format!("changing {}", show(place));
             let rule = format!(
-                "it lies on a file system of its own, on which unship may not make {}; let it write there, or make that \
-                 directory for it",
+                "it lies on a file system of its own, on which unship cannot keep what goes in {}: make that directory, \
+                 with this user as its owner and no rights for others (chmod go=)",
                 show(&Place { folder: home.place.folder.clone(), path: home.place.path.join(TRASH) })
             );
             let denial = self.denial(what, &rule);
@@ -540,11 +540,20 @@ pub(crate) fn parent_of(place: &Place) -> Place {
     Place { folder: place.folder.clone(), path: parent.to_owned() }
 }
 
-/// Whether a trash can be had in `home`: it is there, or this process may make it.
+/// Whether a trash can be had in `home`: one is there that is this user's alone, or this process may make it.
 fn may_keep(home: &TrashHome) -> bool {
-    let home = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&home.dir));
-    let access = |path: &str| rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
-    access(&format!("{home}/{TRASH}")).is_ok() || access(&home).is_ok()
+    use rustix::fs::{Access, AtFlags, FileType, access, statat};
+    match statat(&home.dir, TRASH, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => {
+            FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+                && stat.st_uid == rustix::process::geteuid().as_raw()
+                && stat.st_mode & 0o077 == 0
+        }
+        Err(_) => {
+            let home = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&home.dir));
+            access(home, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+        }
+    }
 }
 
 fn modified(stat: &Stat) -> Option<Modified> {

@@ -345,6 +345,7 @@ impl Gate {
         self.demand_no_widening(&from.place, &to.place, &object)?;
         self.world.tree.may_change(from.parent)?;
         self.world.tree.may_change(to.parent)?;
+        self.demand_one_file_system(from, to)?;
         let replaced = to.object.is_some();
         let effect = Effect::Renamed { from: show(&from.place), to: show(&to.place), replaced };
         let (source, target) = ((from.parent, from_name), (to.parent, to_name));
@@ -355,6 +356,15 @@ impl Gate {
         })?;
         let image = image_in(slot.as_ref().filter(|_| replaced));
         Ok(self.ledger.made(number, effect, image, Vec::new())?)
+    }
+
+    /// Asked before the effect is declared, so that planning finds it too.
+    fn demand_one_file_system(&mut self, from: &Found, to: &Found) -> Fs<()> {
+        let mount = |gate: &mut Gate, found: &Found| {
+            let home = gate.world.tree.trash_home(found.parent, &super::parent_of(&found.place));
+            home.map(|home| home.mount)
+        };
+        if mount(self, from)? == mount(self, to)? { Ok(()) } else { Err(Errno::XDEV.into()) }
     }
 
     /// Makes a hard link. Needs `files.create` at the new name, and at the source every right held there.
@@ -379,6 +389,7 @@ impl Gate {
                 gate.demand(FileRight::Create, &to.place)?;
                 gate.demand_no_widening(&from.place, &to.place, &object)?;
                 gate.world.tree.may_change(to.parent)?;
+                gate.demand_one_file_system(from, to)?;
                 let effect = Effect::LinkCreated { path: show(&to.place), to: show(&from.place), hard: true };
                 let link = |gate: &mut Gate| gate.world.tree.link(&object, to.parent, &name);
                 let (number, ()) = gate.perform_new(&effect, to.parent, &to.place, link)?;

@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod check;
 pub mod exec;
+pub mod gc;
 pub mod init;
 pub mod inspect;
 pub mod journal;

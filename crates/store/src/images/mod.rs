@@ -7,6 +7,7 @@
 mod header;
 mod intervals;
 mod range;
+mod remove;
 mod restore;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use crate::name::{self, BadName};
 
 pub use header::Original;
 pub use range::RangeImage;
+pub use remove::Usage;
 pub use restore::{ImageReader, Restored};
 pub use trash::RunTrash;
 
