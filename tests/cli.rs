@@ -140,6 +140,25 @@ fn the_json_lines_are_as_documented() {
     let _ = run("check", 0, &["check", "1.3"]);
     let _ = run("runs", 0, &["runs"]);
     let _ = run("show", 0, &["show", summary["run"].as_str().expect("a run")]);
+    let id = summary["run"].as_str().expect("a run").to_owned();
+    site.write(".cache/queries/new", "an answer of the new engine");
+    let refused = run("undo", 3, &["undo", &id]);
+    assert_eq!(refused.json()[0]["effect"], "clear-cache/0");
+    let _ = run("undo", 0, &["undo", &id, "--force", "clear-cache/0"]);
+    let policy = site.read("policies/site.toml");
+    site.write("policies/site.toml", &policy.replacen("[site]\n", "[site]\nrehearsal = true\n", 1));
+    let _ = run(
+        "apply",
+        5,
+        &["apply", "1.3", "--yes", "--inject", "fail@clear-cache", "--inject", "undo-fail@backup-data/0"],
+    );
+    let stuck = run("runs", 0, &["runs"]).json().pop().expect("a run");
+    let _ = run("undo", 0, &["undo", stuck["run"].as_str().expect("an id")]);
+    let _ = site.unship(["apply", "1.3", "--yes", "--inject", "kill@9"]);
+    let _ = run("apply", 3, &["apply", "1.3", "--yes"]);
+    let _ = run("resume", 0, &["resume"]);
+    let _ = run("resume", 0, &["resume"]);
+    let _ = run("gc", 0, &["gc", "--older-than", "1ms"]);
     let _ = run("journal show", 0, &["journal", "show"]);
     let _ = run("journal verify", 0, &["journal", "verify"]);
     let _ = run("journal export", 0, &["journal", "export"]);

@@ -70,7 +70,7 @@ impl Session {
     /// Nothing new is begun while a run that was cut off waits.
     pub fn demand_nothing_in_flight(&self) -> Result<()> {
         let Some(state) = self.in_flight() else { return Ok(()) };
-        let run = state.run().map_or("?", RunId::as_str);
+        let Some(run) = state.run() else { return Ok(()) };
         report::list_effects(self.out, state);
         Err(CliError::refused(format!(
             "run {run} was cut off in the middle, and nothing else is done before it has ended"

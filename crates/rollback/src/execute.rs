@@ -185,8 +185,9 @@ impl Crew<'_> {
         let (mut repeated, mut unsettled) = (false, 0);
         loop {
             let next = recorder.next();
-            if !matches!(next, Next::Undo(_)) && std::mem::take(&mut unsettled) > 0 {
+            if unsettled > 0 && !matches!(next, Next::Undo(_)) {
                 self.effects.settle().map_err(JournalFailure)?;
+                unsettled = 0;
             }
             match next {
                 Next::Unit(_) if (self.interrupted)() => {

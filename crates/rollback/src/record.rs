@@ -195,6 +195,31 @@ pub enum Event {
     RunEnded { outcome: Outcome, verdict: Option<Verdict>, reason: Option<String> },
 }
 
+impl Event {
+    /// Its kind, as the journal calls it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Event::RunRefused { .. } => "run-refused",
+            Event::RunStarted { .. } => "run-started",
+            Event::UnitStarted { .. } => "unit-started",
+            Event::EffectApplied { .. } => "effect-applied",
+            Event::DirectoriesChanged { .. } => "directories-changed",
+            Event::AccessSummed { .. } => "access-summed",
+            Event::AccessDenied { .. } => "access-denied",
+            Event::LineLogged { .. } => "line-logged",
+            Event::UnitSucceeded { .. } => "unit-succeeded",
+            Event::UnitFailed { .. } => "unit-failed",
+            Event::RunResumed { .. } => "run-resumed",
+            Event::UndoStarted { .. } => "undo-started",
+            Event::EffectUndone { .. } => "effect-undone",
+            Event::EffectLeft { .. } => "effect-left",
+            Event::UndoFailed { .. } => "undo-failed",
+            Event::ImagesRemoved { .. } => "images-removed",
+            Event::RunEnded { .. } => "run-ended",
+        }
+    }
+}
+
 /// One record of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

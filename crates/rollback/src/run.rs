@@ -144,7 +144,7 @@ impl RunState {
         if known && self.take(record).is_some() {
             return Ok(());
         }
-        Err(IllegalTransition { record: kind(&record.what), state: self.where_it_stands() })
+        Err(IllegalTransition { record: record.what.kind(), state: self.where_it_stands() })
     }
 
     /// `None`: it cannot follow, and nothing was changed.
@@ -576,26 +576,4 @@ impl RunState {
 fn restarts(applied: &AppliedEffect) -> bool {
     let stopped = matches!(&applied.image, Some(Image::Value { was }) if was == "stopped");
     matches!(&applied.effect, Effect::ServiceChanged { action: ServiceAction::Restart, .. }) && !stopped
-}
-
-fn kind(event: &Event) -> &'static str {
-    match event {
-        Event::RunRefused { .. } => "run-refused",
-        Event::RunStarted { .. } => "run-started",
-        Event::UnitStarted { .. } => "unit-started",
-        Event::EffectApplied { .. } => "effect-applied",
-        Event::DirectoriesChanged { .. } => "directories-changed",
-        Event::AccessSummed { .. } => "access-summed",
-        Event::AccessDenied { .. } => "access-denied",
-        Event::LineLogged { .. } => "line-logged",
-        Event::UnitSucceeded { .. } => "unit-succeeded",
-        Event::UnitFailed { .. } => "unit-failed",
-        Event::RunResumed { .. } => "run-resumed",
-        Event::UndoStarted { .. } => "undo-started",
-        Event::EffectUndone { .. } => "effect-undone",
-        Event::EffectLeft { .. } => "effect-left",
-        Event::UndoFailed { .. } => "undo-failed",
-        Event::ImagesRemoved { .. } => "images-removed",
-        Event::RunEnded { .. } => "run-ended",
-    }
 }

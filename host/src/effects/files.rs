@@ -2,8 +2,8 @@
 
 use super::{Located, SiteEffects, failed, look::read_small};
 use crate::tree::{
-    Sys,
-    live::{copy_metadata, is_empty, write_all},
+    Sys, copy_metadata,
+    live::{is_empty, write_all},
     trash::{TrashSlot, temporary_name},
 };
 use rustix::{

@@ -5,8 +5,11 @@
 //! or changing it; what is done afterwards is done to that handle, or to one name in the parent that was opened.
 
 pub mod live;
+mod metadata;
 pub mod overlay;
 pub mod trash;
+
+pub(crate) use metadata::copy_metadata;
 
 use crate::gate::{Entry, Kind, NewTime, Stat};
 use rustix::io::Errno;

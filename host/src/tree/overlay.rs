@@ -6,7 +6,7 @@
 
 mod calls;
 
-use super::live::to_stat;
+use super::metadata::to_stat;
 use super::{Handle, PIECE, Sys};
 use crate::gate::{Entry, Kind, Stat};
 use rustix::{
