@@ -1,9 +1,11 @@
 //! The state machine of a run: which records may follow which.
 
+mod back;
+
 use unship_policy::{Digest, OnFail};
 use unship_rollback::{
-    DirectoryChange, DirectoryTime, Effect, Event, FoundEffect, Image, Line, Modified, Next, Outcome, Plan,
-    PlannedEffect, PlannedUnit, Probe, Record, RunId, RunState, ServiceAction, Standing, UnitRole, Verdict,
+    DirectoryChange, DirectoryTime, Effect, Event, FoundEffect, Line, Modified, Next, Outcome, Plan, PlannedEffect,
+    PlannedUnit, Probe, Record, RunId, RunState, UnitRole, Verdict,
 };
 
 /// A precondition, two steps with two effects and one, a verification.
@@ -486,116 +488,4 @@ fn a_record_twice_lost_or_moved_is_illegal() {
             }
         }
     }
-}
-
-#[test]
-fn on_its_way_back_no_record_can_be_lost_doubled_or_swapped() {
-    let on_the_way =
-        |e: &Event| matches!(e, Event::EffectUndone { .. } | Event::EffectLeft { .. } | Event::UndoFailed { .. });
-    for (case, events, ..) in legal() {
-        // Before a step runs again, a run may be cut off once more and look again.
-        let turn = events.iter().position(|e| matches!(e, Event::UndoStarted { .. })).unwrap_or(events.len());
-        for (at, event) in events.iter().enumerate().skip(turn).filter(|(_, event)| on_the_way(event)) {
-            let mut lost = events.clone();
-            lost.remove(at);
-            assert!(replay(&lost).is_err(), "{case}: record {at} is lost");
-            let mut twice = events.clone();
-            twice.insert(at, event.clone());
-            assert!(replay(&twice).is_err(), "{case}: record {at} twice");
-            if on_the_way(&events[at - 1]) {
-                let mut swapped = events.clone();
-                swapped.swap(at, at - 1);
-                assert!(replay(&swapped).is_err(), "{case}: record {at} before the one before it");
-            }
-        }
-    }
-}
-
-#[test]
-fn what_ended_can_be_undone_once() {
-    let back =
-        [turned(vec![]), undone("second", 0), undone("first", 1), undone("first", 0), ended(Outcome::Undone, None)];
-    let state = replay(&[good(), back.to_vec()].concat()).expect("legal");
-    assert_eq!(state.ended().map(|e| e.0), Some(Outcome::Undone));
-    assert!(!state.may_be_undone() && state.applied().iter().all(|a| a.standing == Standing::Undone));
-    assert!(replay(&[good(), back.to_vec(), back.to_vec()].concat()).is_err(), "a second time");
-    assert!(replay(&[vec![refused()], vec![turned(vec![])]].concat()).is_err(), "nothing was done");
-    let removed = Event::ImagesRemoved { entries: 1 };
-    let gone = [good(), vec![removed]].concat();
-    assert!(replay(&gone).expect("legal").has_lost_images());
-    assert!(replay(&[gone, back.to_vec()].concat()).is_err(), "there is nothing to take it back from");
-}
-
-#[test]
-fn a_stuck_run_can_be_taken_up_again_where_it_stuck() {
-    let stuck =
-        [&good()[..14], &[turned(vec![]), undone("second", 0), undo_fails("first", 1), ended(Outcome::Stuck, None)]]
-            .concat();
-    assert!(!replay(&stuck).expect("legal").may_lose_images());
-    let rest = [turned(vec![]), undone("first", 1), undone("first", 0), ended(Outcome::Undone, None)];
-    let state = replay(&[stuck, rest.to_vec()].concat()).expect("legal");
-    assert_eq!(state.ended().map(|e| e.0), Some(Outcome::Undone));
-}
-
-#[test]
-fn on_fail_stop_leaves_everything_and_says_stuck() {
-    let mut plan = plan(false);
-    plan.on_fail = OnFail::Stop;
-    let events = [&[started(plan)], &good()[1..9], &[fails("first", false)]].concat();
-    let state = replay(&events).expect("legal");
-    assert!(matches!(state.next(), Next::End { outcome: Outcome::Stuck, .. }), "{:?}", state.next());
-    assert_eq!(state.uncertain_unit(), Some(1), "what it made without a record is to be looked for");
-}
-
-#[test]
-fn an_undo_item_knows_the_times_before_its_step() {
-    let events =
-        [&good()[..12], &[applied("second", 0, "c"), changed("second", 3, 4), succeeds("second"), turned(vec![])]]
-            .concat();
-    let times = |events: &[Event]| match replay(events).expect("legal").next() {
-        Next::Undo(item) => (item.applied.name(), item.number, item.times),
-        other => panic!("{other:?}"),
-    };
-    // Somebody changed the directory between the steps: then that is what was there before the second.
-    assert_eq!(times(&events), ("second/0".to_owned(), 2, vec![time(".", 3)]));
-    let events = [events, vec![undone("second", 0)]].concat();
-    assert_eq!(times(&events), ("first/1".to_owned(), 1, vec![time(".", 1)]));
-    // A step that was cut off left no word of the directory, so what the one before left counts.
-    let events = [&good()[..12], &[applied("second", 0, "c"), turned(vec![])]].concat();
-    assert_eq!(times(&events), ("second/0".to_owned(), 2, vec![time(".", 2)]));
-    // Whatever somebody else changed since keeps its time.
-    let (by, reason) = ("me".to_owned(), "why".to_owned());
-    let foreign = vec![".".to_owned()];
-    let turned = Event::UndoStarted { by, reason, found: vec![], foreign, forced: vec![] };
-    let events = [&good()[..11], &[turned]].concat();
-    assert_eq!(times(&events), ("first/1".to_owned(), 1, vec![]));
-}
-
-#[test]
-fn a_restarted_service_is_restarted_last() {
-    let service = |action| PlannedEffect {
-        effect: Effect::ServiceChanged { service: "s".to_owned(), action },
-        notes: Vec::new(),
-    };
-    let made = |n, action, was: &str| Event::EffectApplied {
-        unit: "second".to_owned(),
-        n,
-        effect: Effect::ServiceChanged { service: "s".to_owned(), action },
-        image: Some(Image::Value { was: was.to_owned() }),
-    };
-    let order = |was: &str| {
-        let mut plan = plan(false);
-        plan.units[2].effects = vec![service(ServiceAction::Stop), service(ServiceAction::Restart)];
-        let mut events = [&[started(plan)], &good()[1..12]].concat();
-        events.extend([made(0, ServiceAction::Stop, "running"), made(1, ServiceAction::Restart, was), turned(vec![])]);
-        let mut order = Vec::new();
-        while let Next::Undo(item) = replay(&events).expect("legal").next() {
-            events.push(undone(&item.applied.unit, item.applied.n));
-            order.push(item.applied.name());
-        }
-        order
-    };
-    assert_eq!(order("running"), ["second/0", "first/1", "first/0", "second/1"]);
-    // One that did not run before is stopped where its turn comes.
-    assert_eq!(order("stopped"), ["second/1", "second/0", "first/1", "first/0"]);
 }
