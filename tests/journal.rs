@@ -9,6 +9,8 @@ struct Journalled {
     site: Site,
     lines: Vec<Vec<u8>>,
     zeros: usize,
+    /// The checkpoint of the empty journal.
+    first_checkpoint: Vec<u8>,
 }
 
 impl Journalled {
@@ -19,13 +21,14 @@ impl Journalled {
             &["write", "a", "hello", "--", "write", "b", "hello", "--", "read", "a"],
             "files.read = [\"a\"]\nfiles.write = [\"a\", \"b\"]\nfiles.create = [\"a\", \"b\"]",
         );
+        let first_checkpoint = fs::read(site.at(".unship/checkpoint")).expect("checkpoint");
         // There is no verification, so nobody knows whether it recovered.
         let _ = site.unship(["apply", "1", "--yes"]).exits(6);
         let bytes = fs::read(site.at(".unship/journal")).expect("journal");
         let end = bytes.iter().rposition(|b| *b != 0).expect("content") + 1;
         let lines = bytes[..end].split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>();
         assert!(lines.len() > 7, "{} lines", lines.len());
-        Journalled { site, lines, zeros: bytes.len() - end }
+        Journalled { site, lines, zeros: bytes.len() - end, first_checkpoint }
     }
 
     fn with(&self, lines: &[Vec<u8>]) -> Vec<u8> {
@@ -164,8 +167,9 @@ fn chained(lines: &[Vec<u8>]) -> Vec<Vec<u8>> {
 fn a_forged_chain_whose_records_cannot_follow_one_another_is_told() {
     let journalled = Journalled::new();
     let lines = &journalled.lines;
-    // As it is, made anew, it holds.
-    fs::write(journalled.site.at(".unship/journal"), journalled.with(&chained(lines))).expect("written");
+    // As it is, made anew, the checkpoint tells it; with an older checkpoint in its place nothing does.
+    journalled.not_intact("made anew", &journalled.with(&chained(lines)), &["forked or rewritten"]);
+    fs::write(journalled.site.at(".unship/checkpoint"), &journalled.first_checkpoint).expect("written");
     let _ = journalled.site.unship(["journal", "verify"]).exits(0).prints("intact");
     let find = |word: &[u8]| lines.iter().position(|l| l.windows(word.len()).any(|w| w == word)).expect("the record");
     let (starts, succeeds) = (find(b"unit-started"), find(b"unit-succeeded"));

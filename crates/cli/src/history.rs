@@ -3,10 +3,11 @@
 use crate::{
     error::{CliError, Result},
     exit::Exit,
+    out::Out,
 };
 use std::collections::HashMap;
 use unship_rollback::{Record, RunId, RunState};
-use unship_store::{Entry, JournalError, SiteStore};
+use unship_store::{CheckpointError, Entry, Journal, JournalError, SiteStore};
 
 /// All runs of a site, oldest first.
 #[derive(Debug, Default)]
@@ -56,17 +57,22 @@ impl History {
     }
 }
 
-/// Reads the journal from end to end, each record checked against the chain and then parsed.
+/// Signs the journal's head at the end of a run. A failure is no reason to call the run another than it was: its records
+/// are then newer than the checkpoint, as after a crash, and are signed with the next run's.
+pub fn sign(out: Out, store: &SiteStore, journal: &Journal) {
+    if let Err(e) = store.sign_checkpoint(journal) {
+        let error = CliError::user("the journal's checkpoint was not signed").because(&e);
+        out.note(error.hint("look at `unship journal verify`").to_string().trim_end());
+    }
+}
+
+/// Reads the journal from end to end, each record checked against the chain and then parsed; at the end, whether it is
+/// what its checkpoint speaks of.
 pub fn for_each(
     store: &SiteStore,
     mut visit: impl FnMut(&Entry, &Record) -> std::result::Result<(), String>,
 ) -> Result<()> {
-    let path = store.journal_path();
-    let entries = unship_store::read(&path).map_err(|e| not_intact(&e))?;
-    if let Some(found) = entries.site().filter(|found| *found != store.id()) {
-        return Err(not_intact(&JournalError::Foreign { path, found, expected: store.id() }));
-    }
-    for entry in entries {
+    for entry in store.records().map_err(|e| not_intact(&e))? {
         let entry = entry.map_err(|e| not_intact(&e))?;
         let parsed = serde_json::from_slice::<Record>(&entry.json).map_err(|e| e.to_string());
         parsed.and_then(|record| visit(&entry, &record)).map_err(|why| {
@@ -80,10 +86,16 @@ pub fn for_each(
 /// What is wrong with its content is 7; a journal that cannot be opened is nobody's forgery.
 pub fn not_intact(e: &JournalError) -> CliError {
     match e {
-        JournalError::Damaged { .. } | JournalError::Foreign { .. } => {
-            CliError::new(Exit::Journal, "the journal is not intact").because(e)
-        }
+        JournalError::Damaged { .. }
+        | JournalError::Foreign { .. }
+        | JournalError::Checkpoint(
+            CheckpointError::Missing { .. }
+            | CheckpointError::Untrusted { .. }
+            | CheckpointError::Cut { .. }
+            | CheckpointError::Forked { .. },
+        ) => CliError::new(Exit::Journal, "the journal is not intact").because(e),
         JournalError::Io(_)
+        | JournalError::Checkpoint(CheckpointError::Io(_))
         | JournalError::Newer { .. }
         | JournalError::InUse { .. }
         | JournalError::Stopped { .. }

@@ -117,6 +117,13 @@ impl Dir {
 
     /// Puts a file in place whole or not at all: temporary file, flush, rename, flush of the directory.
     pub(crate) fn write_atomic(&self, name: &str, parts: &[&[u8]]) -> Result<(), IoError> {
+        self.replace(name, parts)?;
+        self.flush()
+    }
+
+    /// As [`write_atomic`](Self::write_atomic), but for the flush of the directory: after a loss of power the file may
+    /// be the one that was there before.
+    pub(crate) fn replace(&self, name: &str, parts: &[&[u8]]) -> Result<(), IoError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let temp = format!(".tmp-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = self.path.join(name);
@@ -127,8 +134,7 @@ impl Dir {
             // Best effort: the first error is the one to tell.
             let _ = rustix::fs::unlinkat(&self.fd, temp.as_str(), AtFlags::empty());
         }
-        written.naming("write", path)?;
-        self.flush()
+        written.naming("write", path)
     }
 
     fn write_temp(&self, temp: &str, parts: &[&[u8]]) -> io::Result<()> {

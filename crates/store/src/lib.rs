@@ -3,12 +3,14 @@
 //! - [`SiteStore`]: the directory itself, its format version, its lock, its key.
 //! - [`Journal`]: the append-only, hash-chained source of truth. [`verify`] and [`read`] are its reading side and never
 //!   write.
+//! - [`Checkpoint`]: the signed head of the journal, which shows a tail that was cut and a copy that went its own way.
 //! - [`RunImages`]: what a run must keep so that its effects can be taken back: things moved away, ranges overwritten.
 //! - [`CodeCache`]: precompiled code, authenticated in the sealed memory from which it is mapped.
 //!
 //! The store knows bytes, not meanings: record types belong to the crate that writes them. No wasmtime, no async
 //! runtime, no clock, no environment, no printing.
 
+mod checkpoint;
 mod code;
 mod dir;
 mod error;
@@ -17,8 +19,10 @@ mod images;
 mod journal;
 mod lock;
 mod name;
+mod note;
 mod site;
 
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use code::{CodeCache, CodeError};
 pub use error::{IoError, IoErrorKind};
 pub use images::{ImageError, ImageReader, Original, RangeImage, Restored, RunImages, RunTrash, SpaceLimit, Usage};
@@ -28,4 +32,4 @@ pub use journal::{
 };
 pub use lock::{LockError, RunLock};
 pub use name::BadName;
-pub use site::{SiteError, SiteStore};
+pub use site::{SiteError, SiteStore, Verified};

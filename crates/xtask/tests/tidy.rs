@@ -140,6 +140,10 @@ fn dependencies_of_the_pure_crates_are_as_listed() {
     assert_eq!(listed("unship-rollback"), ["serde", "serde_json", "thiserror", "unship-policy"]);
     assert_eq!(listed("unship-step"), ["wit-bindgen"]);
     assert!(!all["unship-store"].iter().any(|n| n.starts_with("unship-")), "the store knows bytes, not meanings");
+    // Two crates sign, each for itself: policy judges who signed a bundle, the store signs its journal's head. One shared
+    // crate would let the store know policy or policy know files, for thirty lines.
+    let signing = dependencies(&["normal", "build"]).into_iter().filter(|(_, names)| names.contains("ed25519-dalek"));
+    assert_eq!(signing.map(|(package, _)| package).collect::<Vec<_>>(), ["unship-policy", "unship-store"]);
     assert_eq!(dependents(|n| n == "anyhow"), ["xtask"], "errors of libraries and of the binary are typed");
 }
 

@@ -63,7 +63,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     if !args.yes && !plan.already {
         apply.ask(&plan)?;
     }
-    apply.execute(&plan)
+    let done = apply.execute(&plan);
+    crate::history::sign(context.out, &store, &apply.journal);
+    done
 }
 
 /// An id that no run of the journal has: its random part alone leaves a chance.

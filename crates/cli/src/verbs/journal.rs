@@ -8,6 +8,7 @@ use crate::{
     out::time,
     report,
 };
+use std::path::PathBuf;
 use unship_rollback::{Event, Record};
 
 /// Reads the journal: every record in its place in the hash chain.
@@ -25,8 +26,13 @@ enum What {
         #[arg(long)]
         run: Option<String>,
     },
-    /// Checks the chain from end to end, and that the records of each run can follow one another (7: not intact)
-    Verify,
+    /// Checks the chain from end to end, that the records of each run can follow one another, and the signed checkpoint
+    /// (7: not intact)
+    Verify {
+        /// Compare also with a checkpoint of this site that was kept elsewhere
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+    },
     /// Prints every record as one JSON object a line, with its sequence number and hash
     Export,
 }
@@ -52,8 +58,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
             })?;
             out.summary(serde_json::json!({ "records": shown }));
         }
-        What::Verify => {
-            let report = unship_store::verify(&store.journal_path()).map_err(|e| not_intact(&e))?;
+        What::Verify { checkpoint } => {
+            let verified = store.verify(checkpoint.as_deref()).map_err(|e| not_intact(&e))?;
+            let (report, signed, newer) = (verified.report, verified.checkpoint.records, verified.newer);
             let history = History::read(&store)?;
             let open = history.in_flight().count();
             out.text(format!(
@@ -62,6 +69,8 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
                 history.runs().len(),
                 hex(report.head)
             ));
+            let more = if newer > 0 { format!(", {newer} record(s) are newer") } else { String::new() };
+            out.text(format!("checkpoint: signed at {signed} records{more}"));
             if report.tail != unship_store::Tail::Clean {
                 out.text("the rest of an append that was cut off stands at the end; the next run removes it");
             }
@@ -70,6 +79,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
             }
             out.summary(serde_json::json!({
                 "intact": true, "records": report.records, "head": hex(report.head), "in_flight": open,
+                "checkpoint": { "records": signed, "newer": newer },
             }));
         }
         What::Export => {

@@ -15,6 +15,7 @@ use super::file::{LogFile, RealFile};
 use super::format::{BATCH_BYTES_MAX, Hash, RECORD_BYTES_MAX, SiteId, header, push_record};
 use super::scan::{Position, Record, Scanner};
 use super::tail::{CUT_MARK, Tail};
+use crate::checkpoint::{Signed, Watch};
 use crate::dir::Dir;
 use crate::error::{IoError, Naming};
 
@@ -75,6 +76,8 @@ struct State {
     next: u64,
     /// All records below are durable.
     durable: u64,
+    /// The hash of the newest of them, or of the header.
+    durable_head: Hash,
     /// Lines not yet handed to the file.
     pending: Vec<u8>,
     /// The floor of the records in `pending`.
@@ -140,10 +143,11 @@ impl Journal {
         path: &Path,
         site: SiteId,
         options: JournalOptions,
+        signed: &dyn Fn() -> Result<Option<Signed>, JournalError>,
         visit: &mut dyn FnMut(Record<'_>),
     ) -> Result<Self, JournalError> {
         match RealFile::lock(file).naming("lock", path)? {
-            Some(file) => Self::open_on(Box::new(file), path, site, options, visit),
+            Some(file) => Self::open_checked(Box::new(file), path, site, options, signed, visit),
             None => Err(JournalError::InUse { path: path.to_owned() }),
         }
     }
@@ -156,7 +160,19 @@ impl Journal {
         options: JournalOptions,
         visit: &mut dyn FnMut(Record<'_>),
     ) -> Result<Self, JournalError> {
-        let (position, mut flushes) = check_and_mend(&*file, path, site, visit)?;
+        Self::open_checked(file, path, site, options, &|| Ok(None), visit)
+    }
+
+    /// `signed` gives the checkpoint with which the journal is compared before anything is written.
+    pub(super) fn open_checked(
+        file: Box<dyn LogFile>,
+        path: &Path,
+        site: SiteId,
+        options: JournalOptions,
+        signed: &dyn Fn() -> Result<Option<Signed>, JournalError>,
+        visit: &mut dyn FnMut(Record<'_>),
+    ) -> Result<Self, JournalError> {
+        let (position, mut flushes) = check_and_mend(&*file, path, site, signed, visit)?;
         rewrite_last_batch(&*file, &position).naming("write", path)?;
         let room = file.length().naming("read", path)?;
         // Without a flush here, the first batch says so: its floor stays that of the last record.
@@ -165,11 +181,13 @@ impl Journal {
             flushes += 1;
             file.flush().naming("flush", path)?;
         }
-        let known_durable = if flush { position.next } else { position.floor };
+        let (known_durable, durable_head) =
+            if flush { (position.next, position.head) } else { (position.floor, position.floor_head) };
         let state = State {
             head: position.head,
             next: position.next,
             durable: known_durable,
+            durable_head,
             pending: Vec::new(),
             floor: known_durable,
             end: position.end,
@@ -232,6 +250,12 @@ impl Journal {
         self.shared.lock().head
     }
 
+    /// How many records are known to survive a loss of power, and the hash of the last of them, or of the header.
+    pub fn durable(&self) -> (u64, Hash) {
+        let state = self.shared.lock();
+        (state.durable - 1, state.durable_head)
+    }
+
     /// The sequence number that the next record gets.
     pub fn next_seq(&self) -> u64 {
         self.shared.lock().next
@@ -278,7 +302,7 @@ impl Shared {
             state = self.gather(state);
             let batch = std::mem::take(&mut state.pending);
             state.waited = std::mem::take(&mut state.waiting);
-            let (next, end, room) = (state.next, state.end, state.room);
+            let (next, head, end, room) = (state.next, state.head, state.end, state.room);
             // Records that come while this batch is on its way are written only after its flush.
             state.floor = next;
             drop(state);
@@ -288,6 +312,7 @@ impl Shared {
             match written {
                 Ok(room) => {
                     state.durable = next;
+                    state.durable_head = head;
                     state.end = end + batch.len() as u64;
                     state.room = room;
                 }
@@ -351,6 +376,7 @@ fn check_and_mend(
     file: &dyn LogFile,
     path: &Path,
     site: SiteId,
+    signed: &dyn Fn() -> Result<Option<Signed>, JournalError>,
     visit: &mut dyn FnMut(Record<'_>),
 ) -> Result<(Position, u64), JournalError> {
     let mut scanner = Scanner::new(file, path)?;
@@ -358,10 +384,19 @@ fn check_and_mend(
         let found = scanner.site();
         return Err(JournalError::Foreign { path: path.to_owned(), found, expected: site });
     }
+    let genesis = scanner.position().head;
+    let watch = signed()?.map(|signed| Watch::begin(signed, &genesis)).transpose()?;
     let mut flushes = 0;
     loop {
         while let Some(record) = scanner.next_record()? {
+            if let Some(watch) = &watch {
+                watch.see(record.seq, &record.hash)?;
+            }
             visit(record);
+        }
+        // Before anything is mended: what was signed was whole, so a torn record among it is no interrupted append.
+        if let Some(watch) = &watch {
+            watch.end(scanner.position().next - 1)?;
         }
         match scanner.tail() {
             None | Some(Tail::Clean) => return Ok((scanner.position(), flushes)),

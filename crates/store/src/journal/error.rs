@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::format::SiteId;
+use crate::checkpoint::CheckpointError;
 use crate::error::IoError;
 
 /// Why the journal could not be opened, read or written. Texts read after "failed to".
@@ -46,6 +47,9 @@ pub enum JournalError {
         /// The site that was to be opened.
         expected: SiteId,
     },
+    /// It is not what its checkpoint speaks of, or there is no checkpoint to be trusted.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// Open for appending elsewhere, in this process or another.
     #[error("open {path}: another process is appending to it", path = path.display())]
     InUse {

@@ -24,7 +24,8 @@
 //!
 //! An append with [`Durability::Flush`] that returned is there after any crash. After a failed write or flush nobody
 //! knows what is on disk, so the journal stops: nothing more is appended and no flush is tried again. Opening reads and
-//! checks everything, cuts the rest of an interrupted append, and refuses everything else that is not as written.
+//! checks everything, cuts the rest of an interrupted append, and refuses everything else that is not as written. What
+//! the file alone cannot show, its signed head does: `checkpoint.rs`.
 
 mod append;
 mod error;
@@ -41,8 +42,14 @@ pub use error::{Damage, JournalError};
 pub use file::{LogFile, RealFile};
 pub use format::{BATCH_BYTES_MAX, Hash, RECORD_BYTES_MAX, SiteId};
 pub use read::{Entries, Entry, Report, read, verify};
+pub(crate) use read::{scan_of, verify_against};
 pub use scan::Record;
 pub use tail::Tail;
+
+/// The hash with which the chain of a site's journal begins.
+pub(crate) fn genesis(site: SiteId) -> Hash {
+    format::genesis(&format::header(site))
+}
 
 /// Records of an earlier process that may await the same flush as the first records of this one, in bytes.
 const JOINED_BYTES_MAX: usize = 64 << 10;

@@ -7,6 +7,7 @@ use super::file::{LogFile, RealFile};
 use super::format::{Hash, SiteId};
 use super::scan::Scanner;
 use super::tail::Tail;
+use crate::checkpoint::{Signed, Watch};
 use crate::error::Naming;
 
 /// What a whole journal looks like.
@@ -46,16 +47,30 @@ pub fn verify(path: &Path) -> Result<Report, JournalError> {
 }
 
 pub(crate) fn verify_on(file: impl LogFile, path: &Path) -> Result<Report, JournalError> {
-    let mut scanner = Scanner::new(file, path)?;
-    while scanner.next_record()?.is_some() {}
+    verify_against(Scanner::new(file, path)?, Vec::new())
+}
+
+/// Opens the journal of `site` for [`verify_against`].
+pub(crate) fn scan_of(path: &Path, site: SiteId) -> Result<Scanner<RealFile>, JournalError> {
+    let scanner = Scanner::new(RealFile::open_read(path).naming("open", path)?, path)?;
+    match scanner.site() {
+        found if found == site => Ok(scanner),
+        found => Err(JournalError::Foreign { path: path.to_owned(), found, expected: site }),
+    }
+}
+
+/// As [`verify`], from the header on, and compares with checkpoints on the way.
+pub(crate) fn verify_against(mut scanner: Scanner<impl LogFile>, signed: Vec<Signed>) -> Result<Report, JournalError> {
+    let genesis = scanner.position().head;
+    let watches = signed.into_iter().map(|signed| Watch::begin(signed, &genesis)).collect::<Result<Vec<_>, _>>()?;
+    while let Some(record) = scanner.next_record()? {
+        watches.iter().try_for_each(|watch| watch.see(record.seq, &record.hash))?;
+    }
     let position = scanner.position();
-    Ok(Report {
-        site: scanner.site(),
-        records: position.next - 1,
-        head: position.head,
-        bytes: position.end,
-        tail: scanner.tail().unwrap_or(Tail::Clean),
-    })
+    let records = position.next - 1;
+    watches.iter().try_for_each(|watch| watch.end(records).map(drop))?;
+    let tail = scanner.tail().unwrap_or(Tail::Clean);
+    Ok(Report { site: scanner.site(), records, head: position.head, bytes: position.end, tail })
 }
 
 /// Reads the records in order, each checked before it is given out. An unfinished append at the end is left out.
@@ -64,16 +79,38 @@ pub(crate) fn verify_on(file: impl LogFile, path: &Path) -> Result<Report, Journ
 /// As [`verify`]; after an error the iterator ends.
 pub fn read(path: &Path) -> Result<Entries, JournalError> {
     let file = RealFile::open_read(path).naming("open", path)?;
-    Ok(Entries { scanner: Some(Scanner::new(file, path)?) })
+    Ok(Entries { scanner: Some(Scanner::new(file, path)?), watch: None })
 }
 
 /// The records of a journal, see [`read`].
 #[derive(Debug)]
 pub struct Entries {
     scanner: Option<Scanner<RealFile>>,
+    watch: Option<Watch>,
 }
 
 impl Entries {
+    /// From the header on, compared with a checkpoint on the way.
+    pub(crate) fn against(scanner: Scanner<RealFile>, signed: Signed) -> Result<Self, JournalError> {
+        let watch = Watch::begin(signed, &scanner.position().head)?;
+        Ok(Self { scanner: Some(scanner), watch: Some(watch) })
+    }
+
+    fn advance(&mut self) -> Result<Option<Entry>, JournalError> {
+        let Some(scanner) = &mut self.scanner else { return Ok(None) };
+        if let Some(record) = scanner.next_record()? {
+            if let Some(watch) = &self.watch {
+                watch.see(record.seq, &record.hash)?;
+            }
+            return Ok(Some(Entry { seq: record.seq, hash: record.hash, json: record.json.to_vec() }));
+        }
+        let records = scanner.position().next - 1;
+        if let Some(watch) = &self.watch {
+            watch.end(records)?;
+        }
+        Ok(None)
+    }
+
     /// The site named in the header; `None` once reading has ended.
     pub fn site(&self) -> Option<SiteId> {
         self.scanner.as_ref().map(Scanner::site)
@@ -84,11 +121,7 @@ impl Iterator for Entries {
     type Item = Result<Entry, JournalError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let entry = match self.scanner.as_mut()?.next_record() {
-            Ok(None) => None,
-            Ok(Some(record)) => Some(Ok(Entry { seq: record.seq, hash: record.hash, json: record.json.to_vec() })),
-            Err(e) => Some(Err(e)),
-        };
+        let entry = self.advance().transpose();
         if !matches!(entry, Some(Ok(_))) {
             self.scanner = None;
         }

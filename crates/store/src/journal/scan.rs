@@ -36,6 +36,8 @@ pub(crate) struct Position {
     pub(crate) floor: u64,
     /// Where the record `floor` begins, in bytes; where it will begin, if it is the next one.
     pub(crate) floor_at: u64,
+    /// The hash of the record before that one, or of the header.
+    pub(crate) floor_head: Hash,
     /// The end of the last good line, in bytes.
     pub(crate) end: u64,
     /// The number of the line that comes next, from 1.
@@ -73,7 +75,7 @@ impl<F: LogFile> Scanner<F> {
         let head = genesis(&window.rest()[..=length]);
         window.consume(length + 1);
         let end = window.offset();
-        let position = Position { head, next: 1, floor: 1, floor_at: end, end, line: 2 };
+        let position = Position { head, next: 1, floor: 1, floor_at: end, floor_head: head, end, line: 2 };
         Ok(Self { file, path: path.into(), site, window, position, tail: None })
     }
 
@@ -115,7 +117,7 @@ impl<F: LogFile> Scanner<F> {
         let Some(head) = parse_head(line) else {
             return Err(self.damaged(Damage::Malformed));
         };
-        let Position { head: previous, next, floor, floor_at, end, .. } = self.position;
+        let Position { head: previous, next, floor, floor_at, floor_head, end, .. } = self.position;
         if head.seq != next {
             let damage = self.out_of_place(head.seq)?;
             return Err(self.damaged(damage));
@@ -130,6 +132,7 @@ impl<F: LogFile> Scanner<F> {
             next: next + 1,
             floor: head.floor,
             floor_at: if head.floor == head.seq { end } else { floor_at },
+            floor_head: if head.floor == head.seq { previous } else { floor_head },
             end: self.window.offset(),
             line: self.position.line + 1,
         };

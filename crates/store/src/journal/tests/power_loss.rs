@@ -6,6 +6,7 @@ use rustix::io::Errno;
 
 use super::faulty::Fault;
 use super::*;
+use crate::checkpoint::{Checkpoint, Signed};
 
 /// One process's life with the journal.
 #[derive(Debug, Clone)]
@@ -40,19 +41,22 @@ fn lives() -> impl Strategy<Value = Vec<Life>> {
 }
 
 /// What must be there and what may be there, oldest first.
-#[derive(Default)]
 struct Expected {
     records: Vec<Vec<u8>>,
     durable: usize,
+    /// What a checkpoint may have been signed for.
+    signed: (u64, Hash),
 }
 
 fn live(file: &FaultyFile, life: &Life, expected: &mut Expected) -> Result<(), TestCaseError> {
     file.fail(Some(Fault { call: life.fails_at, errno: Errno::IO, half: life.half }));
-    match open(file) {
+    match open_signed(file, expected) {
         Ok((journal, found)) => {
             compare(&found, expected)?;
             expected.records = found;
+            sign(&journal, expected);
             append_all(&journal, life, expected);
+            sign(&journal, expected);
             // Killed: what it would still write when it is dropped does not get through.
             file.fail(Some(Fault { call: 0, errno: Errno::IO, half: false }));
             drop(journal);
@@ -66,6 +70,25 @@ fn live(file: &FaultyFile, life: &Life, expected: &mut Expected) -> Result<(), T
     }
     file.fail(None);
     Ok(())
+}
+
+/// Opens as a site does: the journal is no good if it is not what was signed. So the property says that too.
+fn open_signed(file: &FaultyFile, expected: &Expected) -> Result<(Journal, Vec<Vec<u8>>), JournalError> {
+    let mut found = Vec::new();
+    let (records, head) = expected.signed;
+    let signed = Signed { path: "checkpoint".into(), checkpoint: Checkpoint { records, head } };
+    let mut visit = |record: Record<'_>| found.push(record.json.to_vec());
+    let file = Box::new(file.clone());
+    let journal =
+        Journal::open_checked(file, Path::new(PATH), site(), OPTIONS, &|| Ok(Some(signed.clone())), &mut visit)?;
+    Ok((journal, found))
+}
+
+fn sign(journal: &Journal, expected: &mut Expected) {
+    let durable = journal.durable();
+    if durable.0 > expected.signed.0 {
+        expected.signed = durable;
+    }
 }
 
 fn append_all(journal: &Journal, life: &Life, expected: &mut Expected) {
@@ -93,11 +116,11 @@ proptest! {
     #[test]
     fn what_was_acknowledged_stays(lives in lives()) {
         let file = FaultyFile::new_journal();
-        let mut expected = Expected::default();
+        let mut expected = Expected { records: Vec::new(), durable: 0, signed: (0, genesis(site())) };
         for life in &lives {
             live(&file, life, &mut expected)?;
         }
-        let (journal, found) = open(&file).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        let (journal, found) = open_signed(&file, &expected).map_err(|e| TestCaseError::fail(e.to_string()))?;
         compare(&found, &expected)?;
         drop(journal);
         prop_assert_eq!(check(&file.after_kill()).map(|report| report.tail).ok(), Some(Tail::Clean));
