@@ -98,6 +98,7 @@ version keys and kinds of lines are added, never renamed or removed: skip what y
 - A command that fails prints an `error` (message, causes, hint, and file, line and column where a file is at fault) and,
   last, a `summary` with the message as `error` and the exit status as `exit`.
 - `runs` prints one line a run, newest last; `journal export` prints the journal's records, with or without `--json`.
+- The `checkpoint` of `journal verify` has `records`, at how many it was signed, and `newer`, how many came after.
 - Digests are `sha256:` and 64 digits. Times are RFC 3339 in UTC, `at_ms` is milliseconds since the epoch.
 - `verdict` is `null` where no verification ran, `reason` where all went well.
 

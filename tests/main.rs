@@ -1,6 +1,7 @@
 //! Acceptance: the built binary against real trees, processes and signals. `cargo xtask test` runs it.
 
 mod bad_input;
+mod checkpoint;
 mod cli;
 mod code_cache;
 mod elsewhere;

@@ -2,7 +2,7 @@
 
 use crate::{
     guests, repo, site,
-    toolchain::{Toolchain, Way, clean, say},
+    toolchain::{Toolchain, Way, clean, python, say},
 };
 use anyhow::{Result, bail};
 
@@ -11,6 +11,8 @@ use anyhow::{Result, bail};
 /// # Errors
 /// When something does not build or a test fails.
 pub fn run(way: Way, args: &[String]) -> Result<()> {
+    // Before anything takes its time.
+    python::need()?;
     let guests = guests::build(&Toolchain::find(way)?)?;
     let parts = site::parts(guests.clone())?;
     let is_for_one = args.iter().any(|a| a == "-p" || a == "--package");

@@ -8,6 +8,7 @@ mod debian;
 mod host;
 mod installed;
 mod process;
+pub mod python;
 mod rustup;
 
 pub use host::cargo_home;
