@@ -473,6 +473,54 @@ impl Chance {
     }
 }
 
+/// Each rule about what a loss of power can leave behind a hole, by itself.
+#[test]
+fn both_verifiers_agree_on_what_stands_behind_a_hole() {
+    let mut signed = Signed::new();
+    signed.put("checkpoint", &signed.checkpoints[0].clone());
+    let next = signed.records[2] + 1;
+    let floor: u64 = {
+        let lines = signed.lines();
+        let last = String::from_utf8_lossy(lines.last().expect("lines")).into_owned();
+        last.split(' ').nth(2).expect("a floor").parse().expect("a number")
+    };
+    assert!(floor > 2);
+    let line = |seq: u64, floor: u64| format!("{} {seq} {floor} {{}}\n", "0a".repeat(32));
+    let missing = Verdict::Not("is missing: a later record proves");
+    let garbage = Verdict::Not("no record and not the rest of an interrupted append");
+    let twice = Verdict::Not("is there twice");
+    let torn = Verdict::Intact(next - 1, true);
+    for (case, piece, verdict) in [
+        ("a later flush's first line", line(next + 1, next + 1), &missing),
+        ("its floor is our own", line(next + 1, next), &torn),
+        ("a number below its floor", line(next + 1, next + 2), &torn),
+        ("half a line, then a later flush's", format!("x\n{}", line(next + 2, next + 1)), &missing),
+        ("half a line, then one of this flush", format!("x\n{}", line(next + 1, next)), &torn),
+        ("of the flush before", format!("x\n{}", line(next + 1, floor)), &torn),
+        ("an older floor", format!("x\n{}", line(next + 1, floor - 1)), &garbage),
+        ("the missing record itself", format!("x\n{}", line(next, next)), &twice),
+        ("an old record", format!("x\n{}", line(1, 1)), &twice),
+        ("rising", format!("x\n{}{}", line(next + 1, next), line(next + 4, next)), &torn),
+        ("falling", format!("x\n{}{}", line(next + 4, next), line(next + 1, next)), &twice),
+        ("no line", "x\nnonsense\n".to_owned(), &garbage),
+        ("an empty line", "x\n\n".to_owned(), &garbage),
+        ("half a line at the end", format!("x\n{}nonsense", line(next + 1, next)), &torn),
+    ] {
+        for (zeros, aligned) in [(0, true), (512, true), (700, false)] {
+            let mut journal = signed.good.clone();
+            journal.resize(journal.len().next_multiple_of(512) + zeros, 0);
+            journal.extend(piece.as_bytes());
+            journal.resize(journal.len() + 1000, 0);
+            let found = signed.judge_journal(case, &journal);
+            match aligned {
+                true => assert_eq!(found, *verdict, "{case}, {zeros} zeros"),
+                // A hole ends at a sector; what is found first counts.
+                false => assert!(matches!(found, Verdict::Not(_)), "{case}, {zeros} zeros: {found:?}"),
+            }
+        }
+    }
+}
+
 /// What an interrupted append leaves behind is the hard part to tell, so it is judged in thousands of cases.
 #[test]
 fn both_verifiers_agree_on_whatever_stands_at_the_end() {

@@ -1,4 +1,4 @@
-//! The guests' toolchain, the Debian way: made once, kept in the cache, and it builds a guest.
+//! The guests' toolchain, the Debian way: made once, kept in the cache, and it builds a guest. And Python.
 
 #[expect(dead_code, reason = "the test builds a guest of its own")]
 #[path = "../src/guests.rs"]
@@ -15,6 +15,13 @@ use toolchain::{Toolchain, Way};
 
 fn repo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+#[test]
+fn python_is_there_once_it_was_asked_for() {
+    toolchain::python::need().expect("it is there, or apt-get installs it");
+    let version = Command::new("python3").arg("--version").output().expect("it starts");
+    assert!(version.status.success());
 }
 
 #[test]
