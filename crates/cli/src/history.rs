@@ -3,11 +3,10 @@
 use crate::{
     error::{CliError, Result},
     exit::Exit,
-    out::Out,
 };
 use std::collections::HashMap;
 use unship_rollback::{Record, RunId, RunState};
-use unship_store::{CheckpointError, Entry, Journal, JournalError, SiteStore};
+use unship_store::{CheckpointError, Entry, JournalError, SiteStore};
 
 /// All runs of a site, oldest first.
 #[derive(Debug, Default)]
@@ -54,15 +53,6 @@ impl History {
     /// The runs that did not end.
     pub fn in_flight(&self) -> impl Iterator<Item = &RunState> {
         self.runs.iter().filter(|run| run.ended().is_none())
-    }
-}
-
-/// Signs the journal's head at the end of a run. A failure is no reason to call the run another than it was: its records
-/// are then newer than the checkpoint, as after a crash, and are signed with the next run's.
-pub fn sign(out: Out, store: &SiteStore, journal: &Journal) {
-    if let Err(e) = store.sign_checkpoint(journal) {
-        let error = CliError::user("the journal's checkpoint was not signed").because(&e);
-        out.note(error.hint("look at `unship journal verify`").to_string().trim_end());
     }
 }
 

@@ -33,7 +33,24 @@ pub struct Session {
     /// What is injected.
     pub faults: Arc<Injected>,
     journal: Arc<Journal>,
+    /// The number that the first record of this session gets.
+    first_record: u64,
     _lock: RunLock,
+}
+
+/// However a verb ends, the head of what it wrote is signed, so that a tail cut off later shows. A failure is no reason to
+/// call a run another than it was: its records are then newer than the checkpoint, as after a crash, and are signed with
+/// those of the next.
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.journal.next_seq() == self.first_record {
+            return;
+        }
+        if let Err(e) = self.store.sign_checkpoint(&self.journal) {
+            let error = CliError::user("the journal's checkpoint was not signed").because(&e);
+            self.out.note(error.hint("look at `unship journal verify`").to_string().trim_end());
+        }
+    }
 }
 
 impl Session {
@@ -59,7 +76,8 @@ impl Session {
             let message = format!("the journal is not intact: record {seq} cannot stand there");
             return Err(CliError::new(Exit::Journal, message).cause(why));
         }
-        Ok(Session { site, store, history, out: context.out, faults, journal, _lock: lock })
+        let first_record = journal.next_seq();
+        Ok(Session { site, store, history, out: context.out, faults, journal, first_record, _lock: lock })
     }
 
     /// The run that was cut off, if there is one.
