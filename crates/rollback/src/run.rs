@@ -286,7 +286,7 @@ impl RunState {
         }
         self.take_found(found)?;
         // What a step's record says may be made again is as if it were found.
-        for applied in self.applied.iter_mut().filter(|a| a.index == self.position) {
+        for applied in self.applied.iter_mut().filter(|a| a.index >= self.position) {
             applied.seen.get_or_insert(Probe::Applied);
         }
         self.changes.retain(|(index, _)| *index != self.position);
@@ -316,16 +316,14 @@ impl RunState {
         Some(())
     }
 
-    /// What was found of the unit in hand: each once, in the plan, and not known by a record.
+    /// What was found of the uncertain unit: each once, in the plan, and not known by a record.
     fn take_found(&mut self, found: &[FoundEffect]) -> Option<()> {
-        if !found.is_empty() {
-            self.uncertain_unit()?;
-        }
         let mut new = Vec::new();
         for one in found {
-            let planned = self.plan.as_ref()?.units.get(self.position)?;
+            let index = self.uncertain_unit()?;
+            let planned = self.plan.as_ref()?.units.get(index)?;
             let effect = planned.effects.get(one.n)?.effect.clone().concrete(self.run.as_ref()?.as_str());
-            let known = |a: &AppliedEffect| (a.index, a.n) == (self.position, one.n);
+            let known = |a: &AppliedEffect| (a.index, a.n) == (index, one.n);
             if one.state == Probe::Absent
                 || self.applied.iter().any(|a| a.seen.is_none() && known(a))
                 || new.iter().any(known)
@@ -334,7 +332,7 @@ impl RunState {
             }
             new.push(AppliedEffect {
                 unit: planned.name.clone(),
-                index: self.position,
+                index,
                 n: one.n,
                 effect,
                 image: one.image.clone(),
@@ -343,7 +341,7 @@ impl RunState {
             });
         }
         // An earlier look is replaced by this one.
-        self.applied.retain(|a| a.index != self.position || a.seen.is_none() || !matches!(a.standing, Standing::Made));
+        self.applied.retain(|a| a.index < self.position || a.seen.is_none() || !matches!(a.standing, Standing::Made));
         self.applied.append(&mut new);
         Some(())
     }
@@ -417,7 +415,7 @@ impl RunState {
         }
         let undoing = self.phase == Phase::Undoing;
         let wanted = |a: &&AppliedEffect| {
-            let in_hand = a.index == self.position && a.effect.is_taken_back_to_go_on();
+            let in_hand = a.index >= self.position && a.effect.is_taken_back_to_go_on();
             a.standing == Standing::Made && (undoing || in_hand)
         };
         // Newest first; a service that was restarted is restarted once everything else is back, since what it has in
@@ -488,15 +486,20 @@ impl RunState {
         self.plan.as_ref().and_then(|p| p.units.get(self.position)).map_or("?", |u| u.name.as_str())
     }
 
-    /// Index of the step whose effects may be there without a record: it is in hand or next (the record that it began is
-    /// lost when the process is killed), or it failed and nobody looked yet.
+    /// Index of the step whose effects may be there without a record: it failed and nobody looked yet, or it is in hand.
+    /// Only the end of a step with effects is flushed, so a run that was cut off may have got further than its records tell,
+    /// past checks and steps without effects, into the next step with some.
     pub fn uncertain_unit(&self) -> Option<usize> {
-        let uncertain = match self.phase {
-            Phase::InUnit | Phase::TakingBack | Phase::BetweenUnits => true,
-            Phase::Ended => self.failed.is_some() && self.turned.is_none(),
-            Phase::Fresh | Phase::Undoing => false,
-        };
-        (uncertain && self.role() == Some(UnitRole::Step)).then_some(self.position)
+        let units = &self.plan.as_ref()?.units;
+        match self.phase {
+            Phase::BetweenUnits | Phase::Ended if self.failed.is_some() => {
+                (self.turned.is_none() && self.role() == Some(UnitRole::Step)).then_some(self.position)
+            }
+            Phase::BetweenUnits | Phase::InUnit | Phase::TakingBack => {
+                (self.position..units.len()).find(|index| !units[*index].effects.is_empty())
+            }
+            Phase::Fresh | Phase::Undoing | Phase::Ended => None,
+        }
     }
 
     /// Effects of the unit in hand that may have been made before it runs again, and that it need not make once more.
