@@ -73,11 +73,15 @@ impl SiteEffects {
         };
         let now = at.look().ok()?;
         let gone = || Some(format!("{path} is not there any more"));
+        // What lay there before lies there again: an earlier attempt to take it back did not get to its end.
+        let came_back = |stat: Option<rustix::fs::Stat>, inode| stat.is_some_and(|stat| stat.st_ino == inode);
         match (effect, mark) {
+            (_, Mark::Take(old) | Mark::Swap { old, .. }) if came_back(now, old) => None,
             (_, Mark::Take(_)) => now.map(|_| format!("something lies at {path} again")),
             (Effect::Renamed { from, to, .. } | Effect::SetAside { from, to }, Mark::Move(inode)) => {
                 let (from_at, to_at) = (self.locate(from).ok()?, self.locate(to).ok()?);
                 match to_at.look().ok()? {
+                    None if came_back(from_at.look().ok()?, inode) => return None,
                     None => return Some(format!("{to} is not there any more")),
                     Some(stat) if stat.st_ino != inode => return Some(format!("another thing lies at {to}")),
                     Some(_) => {}

@@ -294,14 +294,15 @@ impl Effects for SiteEffects {
         let mark = slot.as_ref().map_or(Ok(None), TrashSlot::begun).map_err(|e| failed("reading its mark", e))?;
         let note = match (&slot, mark) {
             (Some(slot), Some(mark)) => {
-                if item.is_careful
-                    && !item.is_forced
-                    && let Some(change) = self.difference(item)
-                {
-                    return Err(UndoError::Failed(format!(
-                        "{change}; `--force {}` takes it back",
-                        item.applied.name()
-                    )));
+                // Judged once: what an earlier attempt did, which was killed, is not somebody else's change.
+                if item.is_careful && !item.is_forced && !slot.is_judged() {
+                    if let Some(change) = self.difference(item) {
+                        return Err(UndoError::Failed(format!(
+                            "{change}; `--force {}` takes it back",
+                            item.applied.name()
+                        )));
+                    }
+                    slot.judge().map_err(|e| failed("writing down that it is to be taken back", e))?;
                 }
                 slot.boundary();
                 let note = self.take_back(item, slot, &mark)?;

@@ -5,6 +5,7 @@
 //!
 //! - `7.mark`, a symlink that leads nowhere and whose text says what was begun. It is made before the effect, whole or
 //!   not at all, and turned into `7.undone` once the effect is taken back;
+//! - `7.judged`, a symlink too, while an effect is taken back of which it is known that nobody else changed it since;
 //! - `7`, the thing that was removed, replaced or cleared; or, until it is put in place, the new thing;
 //! - `7.displaced`, `7.displaced-1` …: what lay in the way when the effect was taken back, since nothing is ever lost.
 //!
@@ -218,14 +219,22 @@ impl TrashSlot {
         format!("{}.undone", self.number)
     }
 
+    fn judged_name(&self) -> String {
+        format!("{}.judged", self.number)
+    }
+
+    fn unmark(&self, name: &str) -> Sys<()> {
+        match fs::unlinkat(self.dir(), name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
     /// Writes down what is about to be done. Only afterwards is it done.
     pub(crate) fn begin(&self, mark: &Mark) -> Sys<()> {
-        for stale in [self.mark_name(), self.undone_name()] {
+        for stale in [self.mark_name(), self.undone_name(), self.judged_name()] {
             // Of an attempt that was taken back.
-            match fs::unlinkat(self.dir(), stale, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(e) => return Err(e),
-            }
+            self.unmark(&stale)?;
         }
         fs::symlinkat(mark.text(), self.dir(), self.mark_name())?;
         self.boundary();
@@ -252,9 +261,20 @@ impl TrashSlot {
         fs::statat(self.dir(), self.undone_name(), AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
+    /// Whether an attempt to take it back found that nobody else changed it since, and has not ended.
+    pub(crate) fn is_judged(&self) -> bool {
+        fs::statat(self.dir(), self.judged_name(), AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// Writes that down, before anything is taken back.
+    pub(crate) fn judge(&self) -> Sys<()> {
+        fs::symlinkat("judged", self.dir(), self.judged_name())
+    }
+
     /// The effect is taken back.
     pub(crate) fn undone(&self) -> Sys<()> {
-        fs::renameat(self.dir(), self.mark_name(), self.dir(), self.undone_name())
+        fs::renameat(self.dir(), self.mark_name(), self.dir(), self.undone_name())?;
+        self.unmark(&self.judged_name())
     }
 
     /// The kept (or not yet placed) thing's metadata.
