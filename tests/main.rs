@@ -13,5 +13,6 @@ mod journal;
 mod limits;
 mod main_job;
 mod readme;
+mod recovery;
 mod support;
 mod trust;

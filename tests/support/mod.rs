@@ -130,6 +130,14 @@ impl Site {
         Practice(site)
     }
 
+    /// An equal site in a folder of its own in `parent`: all that promise 5 speaks of is the same. Its service does not run.
+    pub fn copy_in(&self, parent: &Path) -> Practice {
+        let copy = Site { folder: tempfile::tempdir_in(parent).expect("a temporary folder") };
+        let mut cp = Command::new("cp");
+        let _ = Ran::of(cp.args(["-a", "--sparse=always"]).arg(self.path()).arg(copy.path())).exits(0);
+        Practice(copy)
+    }
+
     /// The site's folder.
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("site")
@@ -220,11 +228,12 @@ impl std::ops::Deref for Practice {
 
 impl Drop for Practice {
     fn drop(&mut self) {
-        let Ok(pid) = fs::read_to_string(self.at("run/analytics.pid")) else { return };
-        let pid = pid.trim().to_owned();
-        let ours = fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.starts_with(self.path()));
-        if ours {
-            let _ = Command::new("kill").args(["-KILL", &pid]).status();
+        // A killed command may have left a service that no pid file names.
+        for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let ours = fs::read_link(process.path().join("exe")).is_ok_and(|exe| exe.starts_with(self.path()));
+            if ours {
+                let _ = Command::new("kill").arg("-KILL").arg(process.file_name()).status();
+            }
         }
     }
 }
