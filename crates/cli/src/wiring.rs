@@ -26,8 +26,23 @@ impl JournalStore for StoreJournal {
             Durability::Flushed => unship_store::Durability::Flush,
             Durability::Lazy => unship_store::Durability::Lazy,
         };
-        self.0.append(lines, durability).map(drop).map_err(|e| JournalFailure(e.to_string()))
+        self.0.append(lines, durability).map(drop).map_err(|e| JournalFailure(with_causes(&e)))
     }
+}
+
+/// An error with what is behind it: a full disk is told by the last of them.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        // Transparent wrappers repeat their source's words.
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
 }
 
 /// This machine's clock.
