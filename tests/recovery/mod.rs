@@ -14,6 +14,7 @@ mod snapshot;
 
 use crate::support::{Practice, Ran, Site};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use snapshot::{Snapshot, Times};
 use std::{
     ffi::OsStr,
@@ -22,6 +23,7 @@ use std::{
     os::unix::{
         ffi::OsStrExt as _,
         fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink},
+        process::CommandExt as _,
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -269,7 +271,8 @@ impl Held {
         let (hold, stderr) = (hold(site), site.outside().join("held.stderr"));
         let err = File::create(&stderr).expect("a file");
         let mut command = site.command(args);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(err).spawn().expect("it starts");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(err).process_group(0);
+        let mut child = command.spawn().expect("it starts");
         // Without a reader it says so, and does not wait.
         let fifo = loop {
             match OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&hold) {
@@ -296,8 +299,11 @@ impl Held {
         said
     }
 
-    fn signal(&self, signal: rustix::process::Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).expect("signalled");
+    /// As a terminal (SIGINT goes to the whole group) or `kill` does it.
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        let sent = if signal == Signal::INT { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
+        sent.expect("signalled");
     }
 }
 
