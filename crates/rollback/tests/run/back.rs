@@ -114,3 +114,27 @@ fn a_restarted_service_is_restarted_last() {
     // One that did not run before is stopped where its turn comes.
     assert_eq!(order("stopped"), ["second/1", "second/0", "first/1", "first/0"]);
 }
+
+#[test]
+fn a_step_that_began_after_a_check_whose_end_is_lost_is_looked_at() {
+    let mut plan = plan(false);
+    plan.units.insert(2, PlannedUnit { name: "looks".to_owned(), effects: Vec::new(), ..plan.units[2].clone() });
+    let first = replay(&[started(plan.clone())]).expect("legal");
+    assert_eq!((first.next(), first.uncertain_unit()), (Next::Unit(0), Some(1)));
+    // What it made is taken back, then all runs from where the records end.
+    let mut events = vec![started(plan.clone()), resumed(vec![found(0), found(1)])];
+    for n in [1, 0] {
+        let Next::Undo(item) = replay(&events).expect("legal").next() else { panic!("nothing is taken back") };
+        assert_eq!(item.applied.name(), format!("first/{n}"));
+        events.push(undone("first", n));
+    }
+    let state = replay(&events).expect("legal");
+    assert_eq!((state.next(), state.applied().len()), (Next::Unit(0), 0));
+    // Between two steps with effects, the second one is looked at, and never one that is done.
+    let events = [&[started(plan)], &good()[1..11]].concat();
+    let state = replay(&events).expect("legal");
+    assert_eq!((state.next(), state.uncertain_unit()), (Next::Unit(2), Some(3)));
+    let turned = replay(&[events.clone(), vec![turned(vec![found(0)])]].concat()).expect("legal");
+    assert!(matches!(turned.next(), Next::Undo(item) if item.applied.name() == "second/0"));
+    assert!(replay(&[events, vec![resumed(vec![found(1)])]].concat()).is_err(), "it has one effect");
+}
