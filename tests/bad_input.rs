@@ -1,7 +1,7 @@
 //! Bad input: each a clear error that points at the place, the exit status of the contract, and nothing changed.
 
 use crate::support::{
-    Practice, Ran, Site, fingerprint, guest,
+    Practice, Ran, Site, fingerprint, forge, guest,
     mounts::{mount, with_tmpfs},
 };
 use std::{
@@ -10,7 +10,6 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-use unship_policy::{Bundle, SecretKey};
 
 /// A user without rights, as root runs the tests of permissions.
 const NOBODY: u32 = 65534;
@@ -407,14 +406,6 @@ fn a_story_id_is_never_a_path() {
     }
     let _ = site.unship(["plan", "7.7"]).exits(1).says("story 7.7 has no policy at this site");
     assert_eq!(before, fingerprint(&site.path()));
-}
-
-/// Signs `manifest` and `component` as `unship pack` would not: the manifest is not held against the component.
-fn forge(site: &Site, component: &[u8], manifest: &str, to: &Path) {
-    let key = SecretKey::parse(&fs::read_to_string(site.key()).expect("key")).expect("key");
-    let packed = unship_policy::pack(component, manifest).expect("the bytes are a bundle");
-    let signed = unship_policy::sign(&Bundle::parse(packed.into()).expect("bundle"), &key).expect("signed");
-    fs::write(to, signed).expect("written");
 }
 
 /// A site with story 1.3's component, in which `manifest` says all; no grants.

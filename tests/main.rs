@@ -8,7 +8,6 @@ mod elsewhere;
 mod exec;
 mod gate;
 mod gc;
-mod grants;
 mod journal;
 mod limits;
 mod main_job;

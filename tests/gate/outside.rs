@@ -295,3 +295,24 @@ fn a_handled_refusal_is_journalled_and_no_failure() {
     let denied = ran.json().into_iter().filter(|line| line["record"]["what"]["event"] == "access-denied").count();
     assert_eq!(denied, 3, "{}", ran.stdout);
 }
+
+#[test]
+fn a_nested_grant_to_read_only_holds_in_a_wider_one_to_write() {
+    const NESTED: &str = "files.read = [\"box/**\"]\nfiles.write = [\"box/*.txt\"]\nfiles.create = [\"box/*\"]";
+    check_all(&[
+        (NESTED, Std("overwrite box/a.txt x -- read box/frozen/keep.txt"), Done(&[("box/a.txt", "xaaa")])),
+        (NESTED, Std("overwrite box/frozen/keep.txt x"), Denied("files.write on box/frozen/keep.txt")),
+        (NESTED, Std("write box/frozen/new.txt x"), Denied("files.create on box/frozen/new.txt")),
+    ]);
+}
+
+#[test]
+fn a_guests_own_symlink_leads_nowhere_new() {
+    check_all(&[
+        (BOX, Std("symlink /etc/passwd box/door -- read box/door"), Denied("its target leads out of the folder")),
+        (BOX, Std("symlink ../../outside.txt box/door"), Denied("its target leads out of the folder")),
+        (BOX, Std("symlink ../secret.txt box/door -- read box/door"), Denied("files.read on secret.txt")),
+        (BOX, Std("symlink ../secrets box/door -- write box/door/n x"), Denied("files.create on secrets/n")),
+        (BOX, Std("symlink a.txt box/door -- read box/door -- readlink box/door -- unlink box/door"), Done(&[])),
+    ]);
+}
