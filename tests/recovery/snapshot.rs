@@ -107,13 +107,13 @@ fn attributes(path: &Path, metadata: &fs::Metadata) -> String {
     if metadata.is_symlink() {
         return String::new();
     }
-    let mut names = vec![0; 64 << 10];
+    let mut names = [0; 4096];
     let length = rustix::fs::llistxattr(path, &mut names[..]).expect("attributes");
     let mut all: Vec<String> = names[..length]
         .split(|byte| *byte == 0)
         .filter(|name| !name.is_empty())
         .map(|name| {
-            let mut value = vec![0; 64 << 10];
+            let mut value = [0; 4096];
             let length = rustix::fs::lgetxattr(path, name, &mut value[..]).expect("an attribute");
             format!("{}={}", escaped(name), escaped(&value[..length]))
         })
@@ -135,7 +135,7 @@ fn pieces(path: &PathBuf, size: u64) -> String {
     let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::NOFOLLOW, rustix::fs::Mode::empty()).expect("opened");
     let file = fs::File::from(file);
     let (mut hash, mut at, mut pieces) = (Sha256::new(), 0, Vec::new());
-    let mut buffer = vec![0; 256 << 10];
+    let mut buffer = vec![0; usize::try_from(size).map_or(64 << 10, |size| size.min(64 << 10))];
     while let Ok(from) = rustix::fs::seek(&file, SeekFrom::Data(at)) {
         let to = rustix::fs::seek(&file, SeekFrom::Hole(from)).expect("a hole at the end at the latest");
         pieces.push(format!("{from}-{to}"));
