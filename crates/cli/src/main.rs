@@ -5,6 +5,7 @@ mod error;
 mod exit;
 mod files;
 mod history;
+mod images;
 mod inject;
 mod out;
 mod plans;

@@ -5,12 +5,13 @@ use crate::{
     error::{CliError, Result},
     exit::Exit,
     history::{History, not_intact},
+    images::StoreImages,
     inject::{Fault, Injected},
     out::Out,
     report,
     signals::Stopping,
     site::Site,
-    wiring::{StoreImages, StoreJournal, SystemClock},
+    wiring::{StoreJournal, SystemClock},
 };
 use std::sync::Arc;
 use unship_host::{effects::SiteEffects, sandbox::Interrupt};

@@ -122,6 +122,30 @@ impl Effect {
         }
     }
 
+    /// The names that it changes or depends on, in the form without the folder `site`; none for what is no file.
+    pub fn names(&self) -> Vec<&str> {
+        let names = match self {
+            Effect::FileCreated { path, .. }
+            | Effect::FileWritten { path, .. }
+            | Effect::FileReplaced { path, .. }
+            | Effect::FileEdited { path, .. }
+            | Effect::Removed { path }
+            | Effect::DirCreated { path }
+            | Effect::DirRemoved { path }
+            | Effect::DirCleared { path, .. }
+            | Effect::LinkCreated { path, hard: false, .. }
+            | Effect::MetadataChanged { path } => vec![path],
+            Effect::Renamed { from: a, to: b, .. }
+            | Effect::SetAside { from: a, to: b }
+            | Effect::LinkCreated { path: a, to: b, hard: true } => vec![a, b],
+            Effect::FlagSet { .. }
+            | Effect::ProcessStopped { .. }
+            | Effect::ServiceChanged { .. }
+            | Effect::CommandRan { .. } => Vec::new(),
+        };
+        names.into_iter().map(|name| name.strip_prefix("site:").unwrap_or(name)).collect()
+    }
+
     /// Whether going on after a crash takes it back before its step runs again. What is not a file is done again instead:
     /// a process that was stopped stays stopped, a service is brought to where the step wants it, a command runs again.
     pub fn is_taken_back_to_go_on(&self) -> bool {

@@ -4,7 +4,10 @@ use crate::{
     Clock, Durability, Effects, Event, Faults, FoundEffect, JournalFailure, JournalStore, Next, NoFaults, Plan, Record,
     RunId, RunState, StepRunner, UndoError, UndoItem, UnitEnd,
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 /// Sees every record right after it was taken.
 pub type Watcher = Box<dyn FnMut(&Record) + Send>;
@@ -167,17 +170,33 @@ pub fn undo(
     crew.drive(recorder)
 }
 
-/// What somebody changed since the run, of the things that it made: `(step/n, what)`, newest first.
+/// What somebody changed since the run, of the things that it made: `(step/n, what)`, newest first. What a later effect of
+/// the run changed once more is judged by that one; it is looked at again when its turn to be taken back comes.
 pub fn changed_since(state: &RunState, effects: &mut dyn Effects) -> Vec<(String, String)> {
     let Some(plan) = state.plan() else { return Vec::new() };
-    let made = state.applied().iter().rev().filter(|a| a.standing != crate::Standing::Undone);
-    let mut changed = Vec::new();
+    let mut made: Vec<_> = state.applied().iter().filter(|a| a.standing != crate::Standing::Undone).collect();
+    made.sort_by_key(|a| std::cmp::Reverse((a.index, a.n)));
+    let (mut changed, mut later) = (Vec::new(), BTreeSet::new());
     for applied in made {
-        let number = plan.number(applied.index, applied.n);
-        let item = UndoItem { applied: applied.clone(), number, times: Vec::new(), is_careful: true, is_forced: false };
-        changed.extend(effects.changed_since(&item).map(|what| (applied.name(), what)));
+        let names = applied.effect.names();
+        if !names.iter().any(|name| overlaps(&later, name)) {
+            let number = plan.number(applied.index, applied.n);
+            let applied = applied.clone();
+            let name = applied.name();
+            let item = UndoItem { applied, number, foreign: Vec::new(), is_careful: true, is_forced: false };
+            changed.extend(effects.changed_since(&item).map(|what| (name, what)));
+        }
+        later.extend(names);
     }
     changed
+}
+
+/// Whether `name`, something above or something below it is in `names`.
+fn overlaps(names: &BTreeSet<&str>, name: &str) -> bool {
+    let above = name.match_indices('/').any(|(at, _)| names.contains(&name[..at]));
+    let below = format!("{name}/");
+    let below = names.range(below.as_str()..).next().is_some_and(|next| next.starts_with(&below));
+    names.contains(name) || above || below
 }
 
 impl Crew<'_> {

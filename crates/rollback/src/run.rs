@@ -2,7 +2,7 @@
 //! read back where a run stands, and goes on from there.
 
 use crate::{
-    DirectoryChange, DirectoryTime, Effect, Event, FoundEffect, Image, Modified, Outcome, Plan, Probe, Record, RunId,
+    DirectoryChange, DirectoryTime, Effect, Event, FoundEffect, Image, Outcome, Plan, Probe, Record, RunId,
     ServiceAction, UnitRole, Verdict,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,8 +86,8 @@ pub struct UndoItem {
     pub applied: AppliedEffect,
     /// Its number in the run, which names what is kept of before.
     pub number: u64,
-    /// The times that directories had before its step.
-    pub times: Vec<DirectoryTime>,
+    /// Directories that keep their times, since somebody else changed something in them.
+    pub foreign: Vec<String>,
     /// The run had ended when a person asked for it: what somebody changed since is not taken back…
     pub is_careful: bool,
     /// … unless this effect is one that they named.
@@ -111,8 +111,7 @@ pub struct RunState {
     is_careful: bool,
     forced: BTreeSet<String>,
     foreign: BTreeSet<String>,
-    /// When directories were changed before the run, and by each unit.
-    directories: Vec<DirectoryTime>,
+    /// When each unit changed directories.
     changes: Vec<(usize, Vec<DirectoryChange>)>,
     images_removed: bool,
     ended: Option<(Outcome, Option<Verdict>, Option<String>)>,
@@ -155,14 +154,13 @@ impl RunState {
                 self.phase = Phase::Ended;
                 self.ended = Some((Outcome::Refused, None, Some(reason.clone())));
             }
-            (Event::RunStarted { story, plan, digest, directories, .. }, Phase::Fresh) => {
+            (Event::RunStarted { story, plan, digest, .. }, Phase::Fresh) => {
                 if *digest != plan.digest() || *story != plan.story {
                     return None;
                 }
                 self.begin(record, story);
                 self.phase = Phase::BetweenUnits;
                 self.plan = Some(plan.clone());
-                self.directories.clone_from(directories);
                 self.skip();
             }
             (Event::UnitStarted { unit }, Phase::BetweenUnits | Phase::TakingBack)
@@ -318,9 +316,9 @@ impl RunState {
 
     /// What was found of the uncertain unit: each once, in the plan, and not known by a record.
     fn take_found(&mut self, found: &[FoundEffect]) -> Option<()> {
+        let Some(index) = self.uncertain_unit() else { return found.is_empty().then_some(()) };
         let mut new = Vec::new();
         for one in found {
-            let index = self.uncertain_unit()?;
             let planned = self.plan.as_ref()?.units.get(index)?;
             let effect = planned.effects.get(one.n)?.effect.clone().concrete(self.run.as_ref()?.as_str());
             let known = |a: &AppliedEffect| (a.index, a.n) == (index, one.n);
@@ -381,9 +379,10 @@ impl RunState {
             Phase::BetweenUnits | Phase::InUnit => {}
         }
         if let Some((role, reason)) = &self.failed {
-            // A precondition comes before any effect, so nothing is to be taken back.
+            // A precondition comes before any effect, so nothing is to be taken back; unless it ran again after a crash.
+            let nothing_made = self.applied.iter().all(|a| a.standing != Standing::Made);
             let outcome = match (role, plan.on_fail) {
-                (UnitRole::Precondition, _) => Outcome::Refused,
+                (UnitRole::Precondition, _) if nothing_made => Outcome::Refused,
                 (_, OnFail::Undo) => return Next::TurnBack(reason.clone()),
                 (_, OnFail::Stop) => Outcome::Stuck,
             };
@@ -425,7 +424,7 @@ impl RunState {
             let item = UndoItem {
                 applied: applied.clone(),
                 number: plan.number(applied.index, applied.n),
-                times: self.times_before(applied.index),
+                foreign: self.foreign.iter().cloned().collect(),
                 is_careful: undoing && self.is_careful,
                 is_forced: self.forced.contains(&applied.name()),
             };
@@ -446,28 +445,32 @@ impl RunState {
         })
     }
 
-    /// The times that directories had before the unit `index`, those aside that somebody else changed since.
-    fn times_before(&self, index: usize) -> Vec<DirectoryTime> {
-        let mut times: BTreeMap<&str, Modified> =
-            self.directories.iter().map(|d| (d.path.as_str(), d.modified)).collect();
-        for (unit, changes) in &self.changes {
-            for change in changes {
-                if *unit < index {
-                    times.insert(&change.path, change.left);
-                } else if *unit == index {
-                    times.insert(&change.path, change.before);
-                }
+    /// The times in which the run left directories, each by the last unit that changed something in it. Of a directory that
+    /// the run then moved, removed or touched itself, nobody can tell by its path; nor of any, when a unit was cut off that
+    /// made something.
+    pub fn times_left(&self) -> Vec<DirectoryTime> {
+        let has_left = |index: usize| self.changes.iter().any(|(unit, _)| *unit == index);
+        if self.applied.iter().any(|a| a.index >= self.position && !has_left(a.index)) {
+            return Vec::new();
+        }
+        let mut moved: BTreeMap<&str, usize> = BTreeMap::new();
+        for applied in &self.applied {
+            for name in applied.effect.names() {
+                let last = moved.entry(name).or_default();
+                *last = applied.index.max(*last);
             }
         }
-        let ours = times.into_iter().filter(|(path, _)| !self.foreign.contains(*path));
-        ours.map(|(path, modified)| DirectoryTime { path: path.to_owned(), modified }).collect()
-    }
-
-    /// The times in which the run left directories, each by the last unit that changed something in it.
-    pub fn times_left(&self) -> Vec<DirectoryTime> {
-        let changes = self.changes.iter().flat_map(|(_, changes)| changes);
-        let left: BTreeMap<&str, Modified> = changes.map(|c| (c.path.as_str(), c.left)).collect();
-        left.into_iter().map(|(path, modified)| DirectoryTime { path: path.to_owned(), modified }).collect()
+        let mut left = BTreeMap::new();
+        for (unit, changes) in &self.changes {
+            for change in changes {
+                let path = change.path.strip_prefix("site:").unwrap_or(&change.path);
+                let above = path.match_indices('/').map(|(at, _)| &path[..at]).chain([path]);
+                let is_same = !above.clone().any(|name| moved.get(name).is_some_and(|last| last >= unit));
+                left.insert(change.path.as_str(), is_same.then_some(change.left));
+            }
+        }
+        let known = left.into_iter().filter_map(|(path, time)| Some((path, time?)));
+        known.map(|(path, modified)| DirectoryTime { path: path.to_owned(), modified }).collect()
     }
 
     /// What the run is doing, as it reads after "a run that".
@@ -486,19 +489,20 @@ impl RunState {
         self.plan.as_ref().and_then(|p| p.units.get(self.position)).map_or("?", |u| u.name.as_str())
     }
 
-    /// Index of the step whose effects may be there without a record: it failed and nobody looked yet, or it is in hand.
-    /// Only the end of a step with effects is flushed, so a run that was cut off may have got further than its records tell,
-    /// past checks and steps without effects, into the next step with some.
+    /// Index of the step whose effects may be there without a record: it failed and nobody looked yet, it is in hand, or it
+    /// is the next one that has effects. (That a unit without effects began or ended is written down with the next flush, so
+    /// a killed run may be further than its records.)
     pub fn uncertain_unit(&self) -> Option<usize> {
         let units = &self.plan.as_ref()?.units;
+        let is_step = |at: &usize| units[*at].role == UnitRole::Step;
         match self.phase {
-            Phase::BetweenUnits | Phase::Ended if self.failed.is_some() => {
-                (self.turned.is_none() && self.role() == Some(UnitRole::Step)).then_some(self.position)
+            Phase::BetweenUnits | Phase::Ended if self.failed.is_some() && self.turned.is_none() => {
+                Some(self.position).filter(|at| *at < units.len() && is_step(at))
             }
-            Phase::BetweenUnits | Phase::InUnit | Phase::TakingBack => {
-                (self.position..units.len()).find(|index| !units[*index].effects.is_empty())
+            Phase::InUnit | Phase::TakingBack | Phase::BetweenUnits => {
+                (self.position..units.len()).find(|at| is_step(at) && !units[*at].effects.is_empty())
             }
-            Phase::Fresh | Phase::Undoing | Phase::Ended => None,
+            Phase::Ended | Phase::Fresh | Phase::Undoing => None,
         }
     }
 

@@ -43,12 +43,13 @@ pub fn neutralise_lines(text: &str) -> String {
 }
 
 /// A path as text: bytes that are not UTF-8, control characters and backslashes appear as `\xNN`, so that two paths never
-/// look alike.
+/// look alike; the brace of `{run}` does too, which in an effect stands for the run's id.
 pub fn path_text(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if c == '\\' || c == '\n' || c == '\t' {
+        let valid = chunk.valid();
+        for (at, c) in valid.char_indices() {
+            if c == '\\' || c == '\n' || c == '\t' || (c == '{' && valid[at..].starts_with("{run}")) {
                 let _ = write!(out, "\\x{:02x}", c as u32);
             } else {
                 out.push_str(&neutralise(c.encode_utf8(&mut [0; 4])));
@@ -107,6 +108,8 @@ mod tests {
     #[test]
     fn two_paths_never_look_alike() {
         assert_eq!(path_text(b"a\xff/b\nc\\x"), "a\\xff/b\\x0ac\\x5cx");
+        // In an effect, `{run}` is the run's id.
+        assert_eq!(path_text(b"{run}-{ru}"), "\\x7brun}-{ru}");
     }
 
     #[test]

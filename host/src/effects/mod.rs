@@ -235,13 +235,13 @@ impl SiteEffects {
         Ok(Modified { s: stat.st_mtime, ns: u32::try_from(stat.st_mtime_nsec).unwrap_or(0) })
     }
 
-    /// Gives the directories of an effect the times that they had before its step.
-    fn restore_times(&mut self, item: &UndoItem) -> Sys<()> {
-        for path in self.changed_directories_of(&item.applied.effect) {
+    /// Gives the directories of an effect the times that they had before it.
+    fn restore_times(&mut self, item: &UndoItem, times: &[Modified]) -> Sys<()> {
+        for (index, path) in self.changed_directories_of(&item.applied.effect).into_iter().enumerate() {
             let Ok(directory) = self.directory(&path) else { continue };
-            if let Some(time) = item.times.iter().find(|time| time.path == path) {
+            if let Some(time) = times.get(index).filter(|_| !item.foreign.contains(&path)) {
                 let keep = fs::Timespec { tv_sec: 0, tv_nsec: fs::UTIME_OMIT };
-                let back = fs::Timespec { tv_sec: time.modified.s, tv_nsec: time.modified.ns.into() };
+                let back = fs::Timespec { tv_sec: time.s, tv_nsec: time.ns.into() };
                 let times = fs::Timestamps { last_access: keep, last_modification: back };
                 let link = format!("/proc/self/fd/{}", rustix::fd::AsRawFd::as_raw_fd(&directory));
                 fs::utimensat(fs::CWD, link, &times, AtFlags::empty())?;
@@ -319,7 +319,10 @@ impl Effects for SiteEffects {
                 ));
             }
         };
-        self.restore_times(item).map_err(|e| failed("giving its directory the time that it had", e))?;
+        let times = slot.as_ref().map_or(Ok(Vec::new()), TrashSlot::times);
+        times
+            .and_then(|times| self.restore_times(item, &times))
+            .map_err(|e| failed("giving its directory the time that it had", e))?;
         Ok(note)
     }
 

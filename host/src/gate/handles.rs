@@ -311,7 +311,7 @@ impl From<FsFault> for CallFault {
 }
 
 /// Since 1970; negative before.
-fn nanoseconds(time: Option<SystemTime>) -> i128 {
+pub(super) fn nanoseconds(time: Option<SystemTime>) -> i128 {
     let Some(time) = time else { return 0 };
     let signed = |d: std::time::Duration| i128::try_from(d.as_nanos()).unwrap_or(i128::MAX);
     match time.duration_since(SystemTime::UNIX_EPOCH) {

@@ -417,9 +417,25 @@ impl Gate {
         place: &Place,
         act: impl FnOnce(&mut Gate, Option<&TrashSlot>) -> Result<T, Errno>,
     ) -> Fs<(Number, T, Option<TrashSlot>)> {
+        self.perform_in(effect, &[(parent, place)], parent, place, act)
+    }
+
+    /// As [`Gate::perform`], with the entries that change in each directory.
+    fn perform_in<T>(
+        &mut self,
+        effect: &Effect,
+        changed: &[(Handle, &Place)],
+        parent: Handle,
+        place: &Place,
+        act: impl FnOnce(&mut Gate, Option<&TrashSlot>) -> Result<T, Errno>,
+    ) -> Fs<(Number, T, Option<TrashSlot>)> {
         let number = self.ledger.intend(effect)?;
         let done = self.slot(number, parent, place).and_then(|slot| {
-            self.will_change_in(parent, place)?;
+            let mut times = Vec::new();
+            for (directory, place) in changed {
+                times.extend(self.will_change_in(*directory, place)?);
+            }
+            let slot = slot.map(|slot| slot.changing(times));
             match act(self, slot.as_ref()) {
                 Ok(done) => Ok((done, slot)),
                 Err(e) => Err(self.across(e, place)),
@@ -479,14 +495,14 @@ impl Gate {
         Ok(slot?)
     }
 
-    /// Takes down when the directory of `place` was changed last, before the step changes it.
-    fn will_change_in(&mut self, parent: Handle, place: &Place) -> Fs<()> {
-        let directory = parent_of(place);
-        if self.ledger.keeps_images() && !self.dirty.contains_key(&directory) {
-            let before = modified(&self.world.tree.stat(parent)?);
-            self.dirty.insert(directory, before);
+    /// When the directory of `place` was changed last, before an effect changes it; taken down before the step's first.
+    fn will_change_in(&mut self, parent: Handle, place: &Place) -> Fs<Option<Modified>> {
+        if !self.ledger.keeps_images() {
+            return Ok(None);
         }
-        Ok(())
+        let before = modified(&self.world.tree.stat(parent)?);
+        self.dirty.entry(parent_of(place)).or_insert(before);
+        Ok(before)
     }
 
     /// The overlay's room is used up: that is the policy's limit, not the guest's business.
@@ -557,8 +573,9 @@ fn may_keep(home: &TrashHome) -> bool {
 }
 
 fn modified(stat: &Stat) -> Option<Modified> {
-    let since = stat.modified?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    Some(Modified { s: i64::try_from(since.as_secs()).ok()?, ns: since.subsec_nanos() })
+    let ns = handles::nanoseconds(stat.modified);
+    let s = i64::try_from(ns.div_euclid(1_000_000_000)).ok()?;
+    Some(Modified { s, ns: u32::try_from(ns.rem_euclid(1_000_000_000)).ok()? })
 }
 
 /// A place as people and the journal see it.

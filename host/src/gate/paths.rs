@@ -349,8 +349,8 @@ impl Gate {
         let replaced = to.object.is_some();
         let effect = Effect::Renamed { from: show(&from.place), to: show(&to.place), replaced };
         let (source, target) = ((from.parent, from_name), (to.parent, to_name));
-        self.will_change_in(from.parent, &from.place)?;
-        let (number, (), slot) = self.perform(&effect, to.parent, &to.place, |gate, slot| {
+        let changed = [(from.parent, &from.place), (to.parent, &to.place)];
+        let (number, (), slot) = self.perform_in(&effect, &changed, to.parent, &to.place, |gate, slot| {
             let rename = || gate.world.tree.rename(source, target, to.object.as_ref(), slot);
             marked(slot, &Mark::Move(object.identity.1), rename)
         })?;

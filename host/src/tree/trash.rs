@@ -4,7 +4,8 @@
 //! never a copy. For the run's effect number `7` it holds
 //!
 //! - `7.mark`, a symlink that leads nowhere and whose text says what was begun. It is made before the effect, whole or
-//!   not at all, and turned into `7.undone` once the effect is taken back;
+//!   not at all, and turned into `7.undone` once the effect is taken back. It also has the modification times, before, of
+//!   the directories whose entries the effect changes;
 //! - `7.judged`, a symlink too, while an effect is taken back of which it is known that nobody else changed it since;
 //! - `7`, the thing that was removed, replaced or cleared; or, until it is put in place, the new thing;
 //! - `7.displaced`, `7.displaced-1` …: what lay in the way when the effect was taken back, since nothing is ever lost.
@@ -23,7 +24,7 @@ use std::{
     sync::Arc,
 };
 use unship_policy::Place;
-use unship_rollback::Faults;
+use unship_rollback::{Faults, Modified};
 
 /// Name of a trash that is not in a site's `.unship/`: in the topmost directory of a file system, below a folder of policy.
 /// No grant reaches it.
@@ -171,12 +172,25 @@ impl Mark {
     }
 }
 
+/// A mark, and the times behind it.
+fn parse_mark(text: &str) -> Option<(Mark, Vec<Modified>)> {
+    let mut parts = text.split(" @");
+    let mark = Mark::parse(parts.next()?)?;
+    let times = parts.map(|part| {
+        let (s, ns) = part.split_once('.')?;
+        Some(Modified { s: s.parse().ok()?, ns: ns.parse().ok()? })
+    });
+    Some((mark, times.collect::<Option<_>>()?))
+}
+
 /// One effect's part of a trash.
 #[derive(Clone)]
 pub struct TrashSlot {
     trash: TrashDir,
     number: u64,
     faults: Arc<dyn Faults>,
+    /// Of the directories that the effect changes, before it.
+    times: Vec<Modified>,
 }
 
 impl std::fmt::Debug for TrashSlot {
@@ -188,7 +202,12 @@ impl std::fmt::Debug for TrashSlot {
 impl TrashSlot {
     /// The part of effect `number`.
     pub fn new(trash: TrashDir, number: u64, faults: Arc<dyn Faults>) -> TrashSlot {
-        TrashSlot { trash, number, faults }
+        TrashSlot { trash, number, faults, times: Vec::new() }
+    }
+
+    /// With the times that the directories have which are about to be changed, for the mark.
+    pub(crate) fn changing(self, times: Vec<Modified>) -> TrashSlot {
+        TrashSlot { times, ..self }
     }
 
     /// The directory in which its names are.
@@ -236,7 +255,8 @@ impl TrashSlot {
             // Of an attempt that was taken back.
             self.unmark(&stale)?;
         }
-        fs::symlinkat(mark.text(), self.dir(), self.mark_name())?;
+        let times = self.times.iter().map(|time| format!(" @{}.{}", time.s, time.ns));
+        fs::symlinkat(mark.text() + &times.collect::<String>(), self.dir(), self.mark_name())?;
         self.boundary();
         Ok(())
     }
@@ -250,10 +270,24 @@ impl TrashSlot {
     /// What was begun and not taken back. `EBADMSG`: the mark is none of ours.
     pub(crate) fn begun(&self) -> Sys<Option<Mark>> {
         match fs::readlinkat(self.dir(), self.mark_name(), Vec::new()) {
-            Ok(text) => text.to_str().ok().and_then(Mark::parse).map(Some).ok_or(Errno::BADMSG),
+            Ok(text) => text.to_str().ok().and_then(parse_mark).map(|(mark, _)| Some(mark)).ok_or(Errno::BADMSG),
             Err(Errno::NOENT) => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// The times, before, of the directories that the effect changes, whether it is taken back already or not.
+    pub(crate) fn times(&self) -> Sys<Vec<Modified>> {
+        for name in [self.mark_name(), self.undone_name()] {
+            match fs::readlinkat(self.dir(), name, Vec::new()) {
+                Ok(text) => {
+                    return text.to_str().ok().and_then(parse_mark).map(|(_, times)| times).ok_or(Errno::BADMSG);
+                }
+                Err(Errno::NOENT) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// Whether the effect was taken back.
@@ -344,10 +378,25 @@ mod tests {
             Mark::Service(false),
             Mark::Run,
         ] {
-            assert_eq!(Mark::parse(&mark.text()), Some(mark));
+            assert_eq!(parse_mark(&mark.text()), Some((mark.clone(), Vec::new())));
+            let times = vec![Modified { s: -7, ns: 999_999_999 }, Modified { s: 0, ns: 1 }];
+            assert_eq!(parse_mark(&format!("{} @-7.999999999 @0.1", mark.text())), Some((mark, times)));
         }
-        for bad in ["", "take", "take x", "take 1 2", "swap 1", "times 1", "service maybe", "swop 1", "make it"] {
-            assert_eq!(Mark::parse(bad), None, "{bad:?}");
+        for bad in [
+            "",
+            "take",
+            "take x",
+            "take 1 2",
+            "swap 1",
+            "times 1",
+            "service maybe",
+            "swop 1",
+            "make it",
+            "make @",
+            "make @1",
+            "make 1.1",
+        ] {
+            assert_eq!(parse_mark(bad), None, "{bad:?}");
         }
     }
 }

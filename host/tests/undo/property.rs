@@ -1,0 +1,171 @@
+//! The property, and the sequences that once broke it.
+
+use crate::{
+    runs::{End, Killer, Site, Tape, Way},
+    steps::{Step, any_steps},
+    trees::{Seen, Spec, any_spec, build, difference, look, without_new_times},
+};
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestError, TestRunner},
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+use unship_rollback::{Outcome, RunState, changed_since};
+use unship_store::SiteStore;
+
+/// One kill: after how many boundaries and records, what of the waiting records survives, and which way it goes then.
+#[derive(Debug, Clone)]
+pub struct Kill {
+    pub at: u16,
+    pub kept: u8,
+    pub back: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub spec: Spec,
+    pub steps: Vec<Step>,
+    pub kills: Vec<Kill>,
+}
+
+fn any_case() -> impl Strategy<Value = Case> {
+    let kept = prop_oneof![3 => Just(0u8), 1 => 0..6u8];
+    let at = prop_oneof![1..30u16, 1..120u16];
+    let kill = (at, kept, any::<bool>()).prop_map(|(at, kept, back)| Kill { at, kept, back });
+    let kills = proptest::collection::vec(kill, 0..4);
+    (any_spec(), any_steps(), kills).prop_map(|(spec, steps, kills)| Case { spec, steps, kills })
+}
+
+/// A folder for sites that is quick to flush, where there is one.
+pub fn workshop() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a folder")
+}
+
+pub fn site_in(folder: &Path, name: &str, spec: &Spec, steps: &[Step]) -> Site {
+    let root = folder.join(name);
+    fs::create_dir(&root).expect("a folder");
+    let root = root.canonicalize().expect("a path");
+    SiteStore::create(&root).expect("a store");
+    build(&root, spec);
+    Site { root, steps: steps.to_vec(), told: Vec::new() }
+}
+
+fn ended(site: &Site, end: End, wanted: Outcome) -> Result<RunState, String> {
+    match end {
+        End::Ended { report, wrong } => {
+            if let Some(wrong) = wrong {
+                return Err(wrong);
+            }
+            match report.state.ended() {
+                Some((outcome, ..)) if *outcome == wanted => Ok(report.state),
+                ended => Err(format!("it ended as {ended:?}, not {wanted}\n{:#?}", listing(&site.root))),
+            }
+        }
+        End::Failed(failure) => Err(format!("the journal failed: {failure}")),
+        End::Killed => Err("killed where nobody kills".to_owned()),
+    }
+}
+
+/// What lies in the trash, for a person.
+fn listing(root: &Path) -> Vec<PathBuf> {
+    let trash = root.join(".unship/trash");
+    let mut all = Vec::new();
+    let mut todo = vec![trash];
+    while let Some(dir) = todo.pop() {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            all.push(entry.path());
+            if entry.path().symlink_metadata().is_ok_and(|m| m.is_dir()) {
+                todo.push(entry.path());
+            }
+        }
+    }
+    all
+}
+
+/// Checks one case from end to end.
+pub fn check(case: &Case) -> Result<(), String> {
+    let folder = workshop();
+    let scratch = folder.path().join("scratch");
+    fs::create_dir(&scratch).expect("a folder");
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs() as i64 - 2;
+
+    // The whole run, and taken back by hand.
+    let mut whole = site_in(folder.path(), "whole", &case.spec, &case.steps);
+    let original = look(&whole.root);
+    let plan = whole.plan(&scratch)?;
+    difference(&original, &look(&whole.root)).map_err(|e| format!("planning changed the site:\n{e}"))?;
+    let tape = Tape::default();
+    let state = ended(&whole, whole.attempt(&tape, Way::Execute(&plan), &Killer::at(0)), Outcome::Succeeded)?;
+    let applied = look(&whole.root);
+    let images = whole.images();
+    let changed = changed_since(&state, &mut whole.effects(&images, Killer::at(0)));
+    if !changed.is_empty() {
+        return Err(format!("nobody changed anything since, but: {changed:?}"));
+    }
+    ended(&whole, whole.attempt(&tape, Way::Undo(Vec::new()), &Killer::at(0)), Outcome::Undone)?;
+    difference(&original, &look(&whole.root)).map_err(|e| format!("after an undo by hand:\n{e}"))?;
+
+    if case.kills.is_empty() {
+        return Ok(());
+    }
+    // The same, killed on the way.
+    let mut site = site_in(folder.path(), "killed", &case.spec, &case.steps);
+    let original = look(&site.root);
+    let plan = site.plan(&scratch)?;
+    let outcome = killed(&site, &plan, &case.kills)?;
+    let found = look(&site.root);
+    match outcome {
+        Outcome::Succeeded => {
+            let same = |seen: Seen| without_new_times(seen, since);
+            difference(&same(applied), &same(found)).map_err(|e| format!("gone on after a kill:\n{e}"))?;
+            Ok(())
+        }
+        Outcome::Undone => difference(&original, &found).map_err(|e| format!("taken back after a kill:\n{e}")),
+        outcome => Err(format!("it ended {outcome}")),
+    }
+}
+
+/// Runs and is killed, again and again; then to the end, and where that is forward, back by hand with the rest of the kills.
+fn killed(site: &Site, plan: &unship_rollback::Plan, kills: &[Kill]) -> Result<Outcome, String> {
+    let tape = Tape::default();
+    let mut kills = kills.iter();
+    let mut next = Way::Execute(plan);
+    loop {
+        let kill = kills.next();
+        let killer = Killer::at(kill.map_or(0, |kill| u64::from(kill.at)));
+        match site.attempt(&tape, next, &killer) {
+            End::Killed => tape.lose(kill.map_or(0, |kill| usize::from(kill.kept))),
+            End::Failed(failure) => return Err(format!("the journal failed: {failure}")),
+            End::Ended { wrong: Some(wrong), .. } => return Err(wrong),
+            End::Ended { .. } => tape.lose(usize::MAX),
+        }
+        let state = tape.state();
+        if let Some((outcome, _, reason)) = state.ended() {
+            return match outcome {
+                Outcome::Succeeded | Outcome::Undone => Ok(*outcome),
+                other => Err(format!("it ended {other}: {reason:?}\n{:#?}", listing(&site.root))),
+            };
+        }
+        next = if kill.is_some_and(|kill| kill.back) { Way::Undo(Vec::new()) } else { Way::Resume };
+    }
+}
+
+#[test]
+fn any_run_killed_anywhere_is_taken_back_or_goes_on_to_its_end() {
+    // About 40 seconds.
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(4000);
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
+    let begun = Instant::now();
+    let result = TestRunner::new(config).run(&any_case(), |case| check(&case).map_err(TestCaseError::fail));
+    match result {
+        Ok(()) => println!("{:.0} cases a second", f64::from(cases) / begun.elapsed().as_secs_f64()),
+        Err(TestError::Fail(why, case)) => panic!("{why}\n{case:?}"),
+        Err(other) => panic!("{other}"),
+    }
+}
