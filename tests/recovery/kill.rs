@@ -110,7 +110,7 @@ fn number(ran: &Ran, event: &str) -> usize {
 /// Ends the way back by `resume` or `resume --undo` in turns: they mean the same now.
 fn ends_the_way_back(site: &Rehearsal, count: usize, by_itself: i32) {
     let ended = !site.runs()["outcome"].is_null();
-    if count % 2 == 0 {
+    if count.is_multiple_of(2) {
         let _ = site.unship(["resume", "--undo"]).exits(0);
     } else {
         let _ = site.unship(["resume"]).exits(if ended { 0 } else { by_itself });

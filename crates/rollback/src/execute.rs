@@ -123,14 +123,12 @@ impl Recorder {
 /// # Errors
 /// [`JournalFailure`] when the journal cannot be written: the run stops there, in flight.
 pub fn execute(plan: &Plan, recorder: &Recorder, mut crew: Crew<'_>) -> Result<Report, JournalFailure> {
-    let directories = crew.effects.directories(plan);
     recorder.record(
         Event::RunStarted {
             story: plan.story.clone(),
             digest: plan.digest(),
             by: crew.by.to_owned(),
             plan: Box::new(plan.clone()),
-            directories,
         },
         Durability::Flushed,
     )?;

@@ -1,6 +1,6 @@
 //! The ports through which the world comes in.
 
-use crate::{DirectoryTime, Effect, FoundEffect, Plan, PlannedUnit, Record, UndoItem};
+use crate::{DirectoryTime, Effect, FoundEffect, PlannedUnit, Record, UndoItem};
 
 /// Whether a record must be on disk before the call returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +60,6 @@ pub enum UndoError {
 
 /// The world's side of effects: what became of them, and taking them back. Knows no guest.
 pub trait Effects {
-    /// The directories whose entries the plan's effects change, with their times now. Those that are not there are left out.
-    fn directories(&mut self, plan: &Plan) -> Vec<DirectoryTime>;
     /// Those of `left` whose time is another one now, so that somebody else changed something in them.
     fn changed_directories(&mut self, left: &[DirectoryTime]) -> Vec<String>;
     /// What became of the effect `number` of the run; `None` when it was not made.

@@ -158,9 +158,8 @@ pub struct DirectoryChange {
 pub enum Event {
     /// An `apply` came to nothing before anything was changed.
     RunRefused { story: String, reason: String, denials: Vec<String> },
-    /// The plan is pinned: this record is the durable intent of all its effects. `directories` are those whose entries
-    /// they change, as they are before the first.
-    RunStarted { story: String, digest: Digest, by: String, plan: Box<Plan>, directories: Vec<DirectoryTime> },
+    /// The plan is pinned: this record is the durable intent of all its effects.
+    RunStarted { story: String, digest: Digest, by: String, plan: Box<Plan> },
     /// A step or check begins.
     UnitStarted { unit: String },
     /// An effect was made. `n` counts from 0 within its step.

@@ -253,19 +253,6 @@ impl SiteEffects {
 }
 
 impl Effects for SiteEffects {
-    fn directories(&mut self, plan: &Plan) -> Vec<DirectoryTime> {
-        let run = self.run.clone();
-        let effects = plan.effects().map(|(_, effect)| effect.clone().concrete(&run));
-        let mut paths: Vec<String> = effects.flat_map(|effect| self.changed_directories_of(&effect)).collect();
-        paths.sort();
-        paths.dedup();
-        let times = paths.into_iter().filter_map(|path| {
-            let modified = self.modified(&path).ok()?;
-            Some(DirectoryTime { path, modified })
-        });
-        times.collect()
-    }
-
     fn changed_directories(&mut self, left: &[DirectoryTime]) -> Vec<String> {
         let changed = left.iter().filter(|time| self.modified(&time.path) != Ok(time.modified));
         changed.map(|time| time.path.clone()).collect()

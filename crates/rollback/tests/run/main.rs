@@ -4,8 +4,8 @@ mod back;
 
 use unship_policy::{Digest, OnFail};
 use unship_rollback::{
-    DirectoryChange, DirectoryTime, Effect, Event, FoundEffect, Line, Modified, Next, Outcome, Plan, PlannedEffect,
-    PlannedUnit, Probe, Record, RunId, RunState, UnitRole, Verdict,
+    DirectoryChange, Effect, Event, FoundEffect, Line, Modified, Next, Outcome, Plan, PlannedEffect, PlannedUnit,
+    Probe, Record, RunId, RunState, UnitRole, Verdict,
 };
 
 /// A precondition, two steps with two effects and one, a verification.
@@ -39,15 +39,11 @@ fn record(what: Event) -> Record {
 
 fn started(plan: Plan) -> Event {
     let (story, digest, by) = (plan.story.clone(), plan.digest(), "me".to_owned());
-    Event::RunStarted { story, digest, by, plan: Box::new(plan), directories: vec![time(".", 1)] }
+    Event::RunStarted { story, digest, by, plan: Box::new(plan) }
 }
 
 fn modified(s: i64) -> Modified {
     Modified { s, ns: 0 }
-}
-
-fn time(path: &str, s: i64) -> DirectoryTime {
-    DirectoryTime { path: path.to_owned(), modified: modified(s) }
 }
 
 fn changed(unit: &str, before: i64, left: i64) -> Event {
@@ -415,7 +411,7 @@ fn a_plan_that_is_not_the_one_of_its_digest_is_no_beginning() {
     let plan = plan(false);
     let digest = Digest::of(b"another");
     let (story, by) = (plan.story.clone(), "me".to_owned());
-    let event = Event::RunStarted { story, digest, by, plan: Box::new(plan), directories: Vec::new() };
+    let event = Event::RunStarted { story, digest, by, plan: Box::new(plan) };
     assert!(replay(&[event]).is_err());
 }
 
