@@ -33,7 +33,7 @@ fn troubled(name: &str, folder: &Path, says: &[&str], trouble: impl Fn(), no_tro
         || original.copy_in(folder),
         |site, point| site.unship(["apply", "1.3", "--yes", "--inject", point]),
         |site, count| {
-            let args = if count % 2 == 0 { &["resume"][..] } else { &["resume", "--undo"] };
+            let args = if count.is_multiple_of(2) { &["resume"][..] } else { &["resume", "--undo"] };
             trouble();
             let ran = site.unship(args);
             no_trouble();
@@ -134,7 +134,7 @@ fn a_clock_that_was_set_back_is_in_nobodys_way() {
         |site, point| site.unship(["apply", "1.3", "--yes", "--inject", point]),
         |site, count| {
             let ended = !site.runs()["outcome"].is_null();
-            if count % 2 == 0 || ended {
+            if count.is_multiple_of(2) || ended {
                 let _ = back(site, &["resume"]).exits(0);
                 site.is_applied();
                 let _ = back(site, &["undo", &site.run()]).exits(0);
