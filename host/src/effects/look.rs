@@ -23,27 +23,23 @@ use unship_rollback::{Content, Effect, Image, Probe, UndoItem};
 pub(super) const EDIT_BYTES_MAX: u64 = 8 << 20;
 
 impl SiteEffects {
-    /// What its mark and the trash tell of an effect. `None`: it was not made. Its own path is only a hint, since a later
-    /// effect may have moved what lay there; taking back looks again when its turn comes.
-    pub(super) fn look(&self, effect: &Effect, slot: &TrashSlot, mark: &Mark) -> Option<(Probe, Option<Image>)> {
+    /// What its mark and the trash tell of an effect. Its own path is only a hint, since a later effect may have moved what
+    /// lay there; taking back looks again when its turn comes.
+    pub(super) fn look(&self, effect: &Effect, slot: &TrashSlot, mark: &Mark) -> (Probe, Option<Image>) {
         let kept = slot.kept().ok().flatten();
         let seen = |path: &str| self.locate(path).and_then(|at| at.look()).ok().flatten();
         let either = |is: bool| if is { Probe::Applied } else { Probe::Partial };
-        Some(match mark {
-            Mark::Take(_) => {
-                kept?;
-                (Probe::Applied, kept_in(slot))
-            }
-            Mark::Swap { new, .. } => {
-                kept.filter(|kept| kept.st_ino != *new)?;
-                (Probe::Applied, kept_in(slot))
-            }
+        match mark {
+            // It was not made yet, or an attempt to take it back was cut off: either way there is something to be done.
+            Mark::Take(_) | Mark::Swap { .. } if kept.is_none() => (Probe::Partial, None),
+            Mark::Swap { new, .. } if kept.is_some_and(|kept| kept.st_ino == *new) => (Probe::Partial, None),
+            Mark::Take(_) | Mark::Swap { .. } => (Probe::Applied, kept_in(slot)),
             Mark::Make => (either(self.marked_path(effect).and_then(|path| seen(&path)).is_some()), None),
             Mark::Move(inode) => {
                 let (to, replaced) = match effect {
                     Effect::Renamed { to, replaced, .. } => (to, *replaced),
                     Effect::SetAside { to, .. } => (to, false),
-                    _ => return Some((Probe::Unknown, None)),
+                    _ => return (Probe::Unknown, None),
                 };
                 let moved = seen(to).is_some_and(|stat| stat.st_ino == *inode);
                 (either(moved && (!replaced || kept.is_some())), kept.and_then(|_| kept_in(slot)))
@@ -58,7 +54,7 @@ impl SiteEffects {
                 (Probe::Unknown, Some(Image::Value { was: was.to_owned() }))
             }
             Mark::Run => (Probe::Unknown, None),
-        })
+        }
     }
 
     /// What somebody changed since the run, of the thing that the effect is about.

@@ -152,7 +152,8 @@ impl SiteEffects {
     fn locate(&self, text: &str) -> Sys<Located> {
         let (folder, path) = self.place(text)?;
         let directory = path.parent().ok_or(Errno::INVAL)?.to_owned();
-        let name = path.file_name().ok_or(Errno::INVAL)?.to_owned();
+        // The folder itself is an entry of itself.
+        let name = path.file_name().unwrap_or(OsStr::new(".")).to_owned();
         let parent = open_dir(self.folders[folder].1.as_fd(), &directory)?;
         Ok(Located { folder, directory, parent, name })
     }
@@ -235,7 +236,7 @@ impl SiteEffects {
         Ok(Modified { s: stat.st_mtime, ns: u32::try_from(stat.st_mtime_nsec).unwrap_or(0) })
     }
 
-    /// Gives the directories of an effect the times that they had before it.
+    /// Gives the directories of an effect the times that they had before it, and sees to it that they are flushed.
     fn restore_times(&mut self, item: &UndoItem, times: &[Modified]) -> Sys<()> {
         for (index, path) in self.changed_directories_of(&item.applied.effect).into_iter().enumerate() {
             let Ok(directory) = self.directory(&path) else { continue };
@@ -266,7 +267,7 @@ impl Effects for SiteEffects {
         };
         let (state, image) = match slot.begun() {
             Ok(None) => return None,
-            Ok(Some(mark)) => self.look(effect, &slot, &mark)?,
+            Ok(Some(mark)) => self.look(effect, &slot, &mark),
             Err(_) => (Probe::Unknown, None),
         };
         Some(FoundEffect { n, state, image })
@@ -294,6 +295,10 @@ impl Effects for SiteEffects {
                 slot.boundary();
                 let note = self.take_back(item, slot, &mark)?;
                 slot.boundary();
+                // Before it counts as taken back: afterwards its directories may be where those of older effects are.
+                let times = slot.times().and_then(|times| self.restore_times(item, &times));
+                times.map_err(|e| failed("giving its directory the time that it had", e))?;
+                slot.boundary();
                 slot.undone().map_err(|e| failed("writing down that it is taken back", e))?;
                 note
             }
@@ -306,10 +311,8 @@ impl Effects for SiteEffects {
                 ));
             }
         };
-        let times = slot.as_ref().map_or(Ok(Vec::new()), TrashSlot::times);
-        times
-            .and_then(|times| self.restore_times(item, &times))
-            .map_err(|e| failed("giving its directory the time that it had", e))?;
+        // Also when an earlier attempt took it back, which may not have got to flushing.
+        self.restore_times(item, &[]).map_err(|e| failed("opening its directory", e))?;
         Ok(note)
     }
 

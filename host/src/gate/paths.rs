@@ -122,6 +122,8 @@ impl Gate {
         let in_use = self.nodes.values().any(|open| open.identity == object.identity);
         // A new inode needs a directory that may be changed; without it the file is cut in place and its content copied.
         let in_use = in_use || self.world.tree.may_change(found.parent).is_err();
+        // So do its other names.
+        let in_use = in_use || object.links > 1;
         if known || in_use || !self.ledger.keeps_images() {
             let handle = self.world.tree.open(object, true)?;
             let open = OpenNode {

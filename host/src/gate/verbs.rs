@@ -166,6 +166,9 @@ impl Gate {
                 return Err(gate.as_denied(fault, &from.place));
             }
             gate.world.tree.may_change(from.parent).map_err(|e| failed(&show(&from.place), e))?;
+            if gate.is_taken(from.parent, &new_name).map_err(|e| failed(&show(&to), e))? {
+                return Err(Refusal::NotAsExpected(format!("{} exists already", show(&to))).into());
+            }
             let effect = Effect::SetAside { from: show(&from.place), to: show(&to) };
             let performed = gate.perform(&effect, from.parent, &from.place, |gate, slot| {
                 let (old, new) = ((from.parent, name), (from.parent, &new_name));
@@ -178,6 +181,13 @@ impl Gate {
             gate.ledger.made(number, effect, None, Vec::new())?;
             Ok(show(&to))
         })
+    }
+
+    /// Whether something has this name in a directory: asked before an effect is declared.
+    fn is_taken(&mut self, directory: Handle, name: &OsString) -> Result<bool, Errno> {
+        let found = self.world.tree.find(directory, name.to_str().ok_or(Errno::ILSEQ)?, false)?;
+        self.forget(&found);
+        Ok(found.object.is_some())
     }
 
     fn as_denied(&mut self, fault: FsFault, place: &Place) -> CallFault {

@@ -276,18 +276,10 @@ impl TrashSlot {
         }
     }
 
-    /// The times, before, of the directories that the effect changes, whether it is taken back already or not.
+    /// The times, before, of the directories that the effect changes.
     pub(crate) fn times(&self) -> Sys<Vec<Modified>> {
-        for name in [self.mark_name(), self.undone_name()] {
-            match fs::readlinkat(self.dir(), name, Vec::new()) {
-                Ok(text) => {
-                    return text.to_str().ok().and_then(parse_mark).map(|(_, times)| times).ok_or(Errno::BADMSG);
-                }
-                Err(Errno::NOENT) => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(Vec::new())
+        let text = fs::readlinkat(self.dir(), self.mark_name(), Vec::new())?;
+        text.to_str().ok().and_then(parse_mark).map(|(_, times)| times).ok_or(Errno::BADMSG)
     }
 
     /// Whether the effect was taken back.
