@@ -174,10 +174,11 @@ pub fn changed_since(state: &RunState, effects: &mut dyn Effects) -> Vec<(String
     let Some(plan) = state.plan() else { return Vec::new() };
     let mut made: Vec<_> = state.applied().iter().filter(|a| a.standing != crate::Standing::Undone).collect();
     made.sort_by_key(|a| std::cmp::Reverse((a.index, a.n)));
-    let (mut changed, mut later) = (Vec::new(), BTreeSet::new());
+    let (mut changed, mut later, mut things) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     for applied in made {
         let names = applied.effect.names();
-        if !names.iter().any(|name| overlaps(&later, name)) {
+        let is_first = effects.thing(&applied.effect).is_none_or(|thing| things.insert(thing));
+        if is_first && !names.iter().any(|name| overlaps(&later, name)) {
             let number = plan.number(applied.index, applied.n);
             let applied = applied.clone();
             let name = applied.name();

@@ -277,6 +277,11 @@ impl Effects for SiteEffects {
         self.difference(item)
     }
 
+    fn thing(&mut self, effect: &Effect) -> Option<(u64, u64)> {
+        let stat = self.locate(&self.marked_path(effect)?).and_then(|at| at.look()).ok()??;
+        Some((stat.st_dev, stat.st_ino))
+    }
+
     fn undo(&mut self, item: &UndoItem) -> Result<Option<String>, UndoError> {
         let slot = self.slot(item.number, &item.applied.effect).map_err(UndoError::Failed)?;
         let mark = slot.as_ref().map_or(Ok(None), TrashSlot::begun).map_err(|e| failed("reading its mark", e))?;
