@@ -118,41 +118,51 @@ pub fn check(case: &Case) -> Result<(), String> {
     let mut site = site_in(folder.path(), "killed", &case.spec, &case.steps);
     let original = look(&site.root);
     let plan = site.plan(&scratch)?;
-    let outcome = killed(&site, &plan, &case.kills)?;
-    let found = look(&site.root);
-    match outcome {
-        Outcome::Succeeded => {
-            let same = |seen: Seen| without_new_times(seen, since);
-            difference(&same(applied), &same(found)).map_err(|e| format!("gone on after a kill:\n{e}"))?;
-            Ok(())
+    let tape = Tape::default();
+    match killed(&site, &tape, Way::Execute(&plan), &case.kills)? {
+        Outcome::Undone => {
+            return difference(&original, &look(&site.root)).map_err(|e| format!("taken back after a kill:\n{e}"));
         }
-        Outcome::Undone => difference(&original, &found).map_err(|e| format!("taken back after a kill:\n{e}")),
-        outcome => Err(format!("it ended {outcome}")),
+        Outcome::Succeeded => {}
+        outcome => return Err(format!("it ended {outcome}")),
     }
+    let same = |seen: Seen| without_new_times(seen, since);
+    difference(&same(applied), &same(look(&site.root))).map_err(|e| format!("gone on after a kill:\n{e}"))?;
+    // And by hand, killed on that way too.
+    let changed = changed_since(&tape.state(), &mut site.effects(&site.images(), Killer::at(0)));
+    if !changed.is_empty() {
+        return Err(format!("nobody changed anything since it went on, but: {changed:?}"));
+    }
+    let outcome = killed(&site, &tape, Way::Undo(Vec::new()), &case.kills)?;
+    let back = difference(&original, &look(&site.root));
+    back.map_err(|e| format!("killed in an undo by hand, {outcome}:\n{e}"))
 }
 
-/// Runs and is killed, again and again; then to the end, and where that is forward, back by hand with the rest of the kills.
-fn killed(site: &Site, plan: &unship_rollback::Plan, kills: &[Kill]) -> Result<Outcome, String> {
-    let tape = Tape::default();
+/// Goes its way and is killed, again and again, then to the end.
+fn killed(site: &Site, tape: &Tape, first: Way<'_>, kills: &[Kill]) -> Result<Outcome, String> {
     let mut kills = kills.iter();
-    let mut next = Way::Execute(plan);
+    let mut next = first;
     loop {
+        let before = tape.state();
         let kill = kills.next();
         let killer = Killer::at(kill.map_or(0, |kill| u64::from(kill.at)));
-        match site.attempt(&tape, next, &killer) {
+        match site.attempt(tape, next, &killer) {
             End::Killed => tape.lose(kill.map_or(0, |kill| usize::from(kill.kept))),
             End::Failed(failure) => return Err(format!("the journal failed: {failure}")),
             End::Ended { wrong: Some(wrong), .. } => return Err(wrong),
             End::Ended { .. } => tape.lose(usize::MAX),
         }
         let state = tape.state();
-        if let Some((outcome, _, reason)) = state.ended() {
-            return match outcome {
-                Outcome::Succeeded | Outcome::Undone => Ok(*outcome),
-                other => Err(format!("it ended {other}: {reason:?}\n{:#?}", listing(&site.root))),
-            };
+        match state.ended() {
+            // It was killed before the record of the undo reached the disk.
+            Some(_) if before.ended().is_some() && state.ended() == before.ended() => next = Way::Undo(Vec::new()),
+            Some((outcome @ (Outcome::Succeeded | Outcome::Undone), ..)) => return Ok(*outcome),
+            Some((other, _, reason)) => {
+                return Err(format!("it ended {other}: {reason:?}\n{:#?}", listing(&site.root)));
+            }
+            None if kill.is_some_and(|kill| kill.back) => next = Way::Undo(Vec::new()),
+            None => next = Way::Resume,
         }
-        next = if kill.is_some_and(|kill| kill.back) { Way::Undo(Vec::new()) } else { Way::Resume };
     }
 }
 
