@@ -187,7 +187,7 @@ impl SiteEffects {
         })
     }
 
-    fn is_link(&self, at: &Located, now: &fs::Stat, to: &str, hard: bool) -> bool {
+    pub(super) fn is_link(&self, at: &Located, now: &fs::Stat, to: &str, hard: bool) -> bool {
         if hard {
             let other = self.locate(to).and_then(|other| other.look()).ok().flatten();
             return kind(now) != FileType::Directory && other.is_some_and(|other| other.st_ino == now.st_ino);
@@ -253,14 +253,24 @@ impl SiteEffects {
         set.map(|()| None).map_err(|e| failed(&format!("setting the times of {path}"), e))
     }
 
-    pub(super) fn take_back_writing(&mut self, path: &str, number: u64) -> Taken {
+    pub(super) fn take_back_writing(&mut self, item: &UndoItem, path: &str, slot: &TrashSlot, inode: u64) -> Taken {
         let at = self.at(path)?;
+        // What was saved is part of that file; in any other it would make up a third.
+        if at.look().map_err(|e| failed(&format!("looking at {path}"), e))?.is_none_or(|now| now.st_ino != inode) {
+            return Err(UndoError::Failed(format!("the file that was written is not at {path} any more")));
+        }
         let file = match at.open(OFlags::RDWR) {
             // Only its mode stands against it, and its owner may change that.
             Err(Errno::ACCESS) => self.open_unwritable(&at).map_err(|e| failed(&format!("opening {path}"), e))?,
             opened => opened.map_err(|e| failed(&format!("opening {path}"), e))?,
         };
-        self.images.restore(number, &file).map(|_| None).map_err(UndoError::Failed)
+        let copy = match self.difference(item) {
+            Some(_) if item.is_careful => slot.keep_copy(file.as_fd()).map(Some),
+            _ => Ok(None),
+        };
+        let copy = copy.map_err(|e| failed(&format!("keeping what {path} holds now"), e))?;
+        self.images.restore(item.number, &file).map_err(UndoError::Failed)?;
+        Ok(copy.map(|at| format!("what it held since is kept as {at}")))
     }
 
     fn open_unwritable(&self, at: &Located) -> Sys<std::fs::File> {

@@ -48,7 +48,7 @@ impl SiteEffects {
                 let was = format!("accessed {accessed} modified {modified} ns since the epoch");
                 (Probe::Applied, Some(Image::Value { was }))
             }
-            Mark::Write => (Probe::Partial, None),
+            Mark::Write(_) => (Probe::Partial, None),
             Mark::Service(running) => {
                 let was = if *running { "running" } else { "stopped" };
                 (Probe::Unknown, Some(Image::Value { was: was.to_owned() }))
@@ -73,6 +73,9 @@ impl SiteEffects {
         let came_back = |stat: Option<rustix::fs::Stat>, inode| stat.is_some_and(|stat| stat.st_ino == inode);
         match (effect, mark) {
             (_, Mark::Take(old) | Mark::Swap { old, .. }) if came_back(now, old) => None,
+            (_, Mark::Write(inode)) if now.is_some_and(|now| now.st_ino != inode) => {
+                Some(format!("another thing lies at {path}"))
+            }
             (_, Mark::Take(_)) => now.map(|_| format!("something lies at {path} again")),
             (Effect::Renamed { from, to, .. } | Effect::SetAside { from, to }, Mark::Move(inode)) => {
                 let (from_at, to_at) = (self.locate(from).ok()?, self.locate(to).ok()?);
@@ -109,10 +112,13 @@ impl SiteEffects {
                     _ => Some(format!("there are entries in {path}")),
                 },
             },
-            (Effect::LinkCreated { .. }, _) => now.is_none().then(gone).flatten(),
+            (Effect::LinkCreated { to, hard, .. }, _) => match now {
+                None => gone(),
+                Some(now) => (!self.is_link(&at, &now, to, *hard)).then(|| format!("another thing lies at {path}")),
+            },
             (
                 Effect::FileCreated { content, .. } | Effect::FileWritten { content, .. },
-                Mark::Make | Mark::Swap { .. } | Mark::Write,
+                Mark::Make | Mark::Swap { .. } | Mark::Write(_),
             ) => self.content_differs(&at, &path, content.as_ref()),
             (Effect::FileReplaced { content, .. }, _) => self.content_differs(&at, &path, Some(content)),
             _ => None,

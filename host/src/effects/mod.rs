@@ -351,7 +351,7 @@ impl SiteEffects {
             (Effect::MetadataChanged { path }, Mark::Times(accessed, modified)) => {
                 self.take_back_times(path, *accessed, *modified)
             }
-            (Effect::FileWritten { path, .. }, Mark::Write) => self.take_back_writing(path, item.number),
+            (Effect::FileWritten { path, .. }, Mark::Write(inode)) => self.take_back_writing(item, path, slot, *inode),
             (effect, mark) => Err(UndoError::Failed(format!("its mark {mark:?} does not belong to `{effect}`"))),
         }
     }

@@ -117,8 +117,9 @@ impl Gate {
             let place = self.place_now(handle)?;
             let effect = Effect::FileWritten { path: show(&place), content: None };
             let number = self.ledger.intend(&effect)?;
-            let begun =
-                self.slot(number, handle, &place).and_then(|slot| Ok(marked(slot.as_ref(), &Mark::Write, || Ok(()))?));
+            let begun = self
+                .slot(number, handle, &place)
+                .and_then(|slot| Ok(marked(slot.as_ref(), &Mark::Write(identity.1), || Ok(()))?));
             if let Err(fault) = begun {
                 self.ledger.withdraw(number);
                 return Err(fault);

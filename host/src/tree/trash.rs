@@ -127,8 +127,8 @@ pub enum Mark {
     Move(u64),
     /// Times are changed: access and modification before, in nanoseconds since 1970.
     Times(i128, i128),
-    /// A file is written in place.
-    Write,
+    /// The file with this inode is written in place.
+    Write(u64),
     /// A service is changed; it was running or not.
     Service(bool),
     /// Processes are stopped, or a command runs.
@@ -143,7 +143,7 @@ impl Mark {
             Mark::Make => "make".to_owned(),
             Mark::Move(inode) => format!("move {inode}"),
             Mark::Times(accessed, modified) => format!("times {accessed} {modified}"),
-            Mark::Write => "write".to_owned(),
+            Mark::Write(inode) => format!("write {inode}"),
             Mark::Service(running) => format!("service {}", if *running { "running" } else { "stopped" }),
             Mark::Run => "run".to_owned(),
         }
@@ -159,7 +159,7 @@ impl Mark {
             "make" => Mark::Make,
             "move" => Mark::Move(word()?.parse().ok()?),
             "times" => Mark::Times(word()?.parse().ok()?, word()?.parse().ok()?),
-            "write" => Mark::Write,
+            "write" => Mark::Write(word()?.parse().ok()?),
             "service" => Mark::Service(match word()? {
                 "running" => true,
                 "stopped" => false,
@@ -333,6 +333,34 @@ impl TrashSlot {
         self.displace_from(self.dir(), &self.name())
     }
 
+    /// Copies what a file holds now, holes as holes, to a free name. An attempt that was cut off may leave another copy.
+    pub(crate) fn keep_copy(&self, file: BorrowedFd<'_>) -> Sys<String> {
+        let (name, flags) = (format!("{}.copy", self.number), OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC);
+        let copy =
+            fs::openat(self.dir(), &name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::from_raw_mode(0o600))?;
+        let size = u64::try_from(fs::fstat(file)?.st_size).unwrap_or(0);
+        if fs::ioctl_ficlone(&copy, file).is_err() {
+            fs::ftruncate(&copy, size)?;
+            let mut at = 0;
+            while at < size {
+                at = match fs::seek(file, fs::SeekFrom::Data(at)) {
+                    Ok(data) => data,
+                    Err(Errno::NXIO) => break,
+                    Err(e) => return Err(e),
+                };
+                let end = fs::seek(file, fs::SeekFrom::Hole(at))?;
+                while at < end {
+                    let mut piece = vec![0; usize::try_from(end - at).unwrap_or(super::PIECE).min(super::PIECE)];
+                    let read = rustix::io::pread(file, &mut piece[..], at)?;
+                    super::live::write_all(copy.as_fd(), &piece[..read], at)?;
+                    at = if read == 0 { size } else { at + read as u64 };
+                }
+            }
+        }
+        fs::fsync(&copy)?;
+        self.displace_from(self.dir(), name.as_str())?.ok_or(Errno::NOENT)
+    }
+
     /// Moves a thing from elsewhere on this file system into the trash; `None` when there is none.
     pub(crate) fn displace_from(
         &self,
@@ -365,7 +393,7 @@ mod tests {
             Mark::Make,
             Mark::Move(1),
             Mark::Times(-5, 1_700_000_000_123_456_789),
-            Mark::Write,
+            Mark::Write(9),
             Mark::Service(true),
             Mark::Service(false),
             Mark::Run,

@@ -2,8 +2,8 @@
 
 use crate::{
     runs::{End, Killer, Site, Tape, Way},
-    steps::{Step, any_steps},
-    trees::{Seen, Spec, any_spec, build, difference, look, without_new_times},
+    steps::{Op, Step, any_steps},
+    trees::{Seen, Spec, What, any_spec, build, difference, look, without_new_times},
 };
 use proptest::{
     prelude::*,
@@ -178,4 +178,82 @@ fn any_run_killed_anywhere_is_taken_back_or_goes_on_to_its_end() {
         Err(TestError::Fail(why, case)) => panic!("{why}\n{case:?}"),
         Err(other) => panic!("{other}"),
     }
+}
+
+fn file(at: u8) -> (u8, What) {
+    (at, What::File { size: 9, sparse: false, mode: 0, labelled: false })
+}
+
+/// Checks a sequence whole, then killed at each point, and killed once more on the way from there.
+fn holds_killed_anywhere(spec: Spec, steps: Vec<Step>) {
+    let kill = |at, back| Kill { at, kept: 0, back };
+    let mut kills = vec![Vec::new()];
+    for (first, second) in (1..24).flat_map(|first| [0, 2, 4, 6, 8, 9].map(|second| (first, second))) {
+        kills.extend([true, false].map(|back| vec![kill(first, back), kill(second, !back)]));
+    }
+    for kills in kills {
+        let case = Case { spec: spec.clone(), steps: steps.clone(), kills };
+        check(&case).unwrap_or_else(|why| panic!("{why}\n{case:?}"));
+    }
+}
+
+#[test]
+fn a_directory_that_the_run_moves_gets_its_time_back() {
+    holds_killed_anywhere(
+        vec![file(4), file(5)],
+        vec![vec![Op::Mkdir { path: 3 }], vec![Op::Rename { from: 2, to: 0 }]],
+    );
+    let moved = vec![Op::Rename { from: 2, to: 12 }, Op::Put { path: 20, size: 3, seed: 1 }];
+    holds_killed_anywhere(vec![file(4)], vec![moved]);
+}
+
+#[test]
+fn a_killed_run_may_be_a_unit_further_than_its_records() {
+    holds_killed_anywhere(vec![], vec![vec![], vec![Op::Symlink { target: 0, path: 14 }]]);
+}
+
+#[test]
+fn an_undo_that_is_repeated_leaves_alone_what_is_back() {
+    let clear = vec![Op::Clear { path: 2 }, Op::Symlink { target: 0, path: 3 }];
+    holds_killed_anywhere(vec![(3, What::Dir { mode: 0, foreign: true })], vec![clear]);
+    let cut = vec![
+        Op::Open { path: 0, create: false, truncate: true, follow: false },
+        Op::HandleTimes { handle: 0, time: 0 },
+    ];
+    holds_killed_anywhere(vec![file(0)], vec![vec![], cut]);
+}
+
+#[test]
+fn names_of_one_file_are_cut_together_and_are_one_thing() {
+    let put = |path, size| Op::Put { path, size, seed: 1 };
+    let linked = || vec![file(4), (7, What::Hard(4))];
+    holds_killed_anywhere(linked(), vec![vec![put(7, 0), put(4, 0)]]);
+    holds_killed_anywhere(linked(), vec![vec![put(7, 3)], vec![put(4, 0)]]);
+}
+
+#[test]
+fn what_lies_in_the_way_of_setting_aside_is_seen_before() {
+    let aside = || vec![Op::SetAside { path: 0 }];
+    holds_killed_anywhere(vec![file(0)], vec![aside(), vec![Op::Mkdir { path: 0 }], aside()]);
+}
+
+#[test]
+fn the_folder_itself_gets_its_times_back() {
+    holds_killed_anywhere(vec![(1, What::Symlink(6))], vec![vec![Op::Times { path: 1, time: 0, follow: true }]]);
+}
+
+#[test]
+fn what_the_run_changed_twice_is_nobody_elses_change() {
+    let steps = vec![vec![Op::Replace { target: 0, source: 2 }, Op::Put { path: 0, size: 1, seed: 1 }]];
+    holds_killed_anywhere(vec![file(2), file(0)], steps);
+}
+
+#[test]
+fn a_path_with_the_word_for_a_run_is_itself() {
+    let put = |path| Op::Put { path, size: 5, seed: 2 };
+    holds_killed_anywhere(
+        vec![file(2)],
+        vec![vec![put(19), Op::SetAside { path: 19 }], vec![Op::Rename { from: 2, to: 19 }]],
+    );
+    holds_killed_anywhere(vec![], vec![vec![Op::Mkdir { path: 2 }, put(23)]]);
 }
