@@ -175,7 +175,8 @@ impl Gate {
                 let found = self.world.tree.find(root, path, false);
                 self.world.tree.release(root);
                 let found = found?;
-                let flushed = found.object.map_or(Ok(None), |object| {
+                let directory = found.object.filter(|object| object.kind == Kind::Directory);
+                let flushed = directory.map_or(Ok(None), |object| {
                     self.world.tree.sync(object.handle, false)?;
                     Ok(modified(&self.world.tree.stat(object.handle)?))
                 });
@@ -188,8 +189,8 @@ impl Gate {
                     before,
                     left,
                 })),
-                // The directory itself may have been moved or removed by the same step.
-                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                // The directory itself may have been moved or removed by the same step, and something else be there now.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::PERM) => {}
                 Err(e) => return Err(Stop::Ledger(format!("{place} could not be brought to disk: {e}"))),
             }
         }

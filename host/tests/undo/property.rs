@@ -208,6 +208,14 @@ fn a_directory_that_the_run_moves_gets_its_time_back() {
 }
 
 #[test]
+fn something_else_lies_where_a_changed_directory_was() {
+    let made = Op::Put { path: 6, size: 2, seed: 1 };
+    let link = Op::Symlink { target: 0, path: 5 };
+    let steps = vec![made, Op::Rename { from: 2, to: 12 }, Op::Mkdir { path: 2 }, link];
+    holds_killed_anywhere(vec![(5, What::Dir { mode: 0, foreign: false })], vec![steps]);
+}
+
+#[test]
 fn a_killed_run_may_be_a_unit_further_than_its_records() {
     holds_killed_anywhere(vec![], vec![vec![], vec![Op::Symlink { target: 0, path: 14 }]]);
 }
