@@ -173,9 +173,9 @@ pub fn undo(
 pub fn changed_since(state: &RunState, effects: &mut dyn Effects) -> Vec<(String, String)> {
     let Some(plan) = state.plan() else { return Vec::new() };
     let mut made: Vec<_> = state.applied().iter().filter(|a| a.standing != crate::Standing::Undone).collect();
-    made.sort_by_key(|a| std::cmp::Reverse((a.index, a.n)));
+    made.sort_by_key(|a| (a.index, a.n));
     let (mut changed, mut later, mut things) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-    for applied in made {
+    for applied in made.into_iter().rev() {
         let names = applied.effect.names();
         let is_first = effects.thing(&applied.effect).is_none_or(|thing| things.insert(thing));
         if is_first && !names.iter().any(|name| overlaps(&later, name)) {

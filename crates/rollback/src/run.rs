@@ -366,9 +366,7 @@ impl RunState {
 
     /// What comes next.
     pub fn next(&self) -> Next {
-        let Some(plan) = &self.plan else {
-            return Next::Nothing;
-        };
+        let Some(plan) = &self.plan else { return Next::Nothing };
         match self.phase {
             Phase::Ended | Phase::Fresh => return Next::Nothing,
             Phase::Undoing | Phase::TakingBack => {
@@ -469,8 +467,9 @@ impl RunState {
                 left.insert(change.path.as_str(), is_same.then_some(change.left));
             }
         }
-        let known = left.into_iter().filter_map(|(path, time)| Some((path, time?)));
-        known.map(|(path, modified)| DirectoryTime { path: path.to_owned(), modified }).collect()
+        left.into_iter()
+            .filter_map(|(path, time)| Some(DirectoryTime { path: path.to_owned(), modified: time? }))
+            .collect()
     }
 
     /// What the run is doing, as it reads after "a run that".
@@ -489,9 +488,8 @@ impl RunState {
         self.plan.as_ref().and_then(|p| p.units.get(self.position)).map_or("?", |u| u.name.as_str())
     }
 
-    /// Index of the step whose effects may be there without a record: it failed and nobody looked yet, it is in hand, or it
-    /// is the next one that has effects. (That a unit without effects began or ended is written down with the next flush, so
-    /// a killed run may be further than its records.)
+    /// Index of the step whose effects may be there without a record: it failed and nobody looked yet, or it is the next
+    /// with effects, since a killed run may be further than its records (those of units without effects are lazy).
     pub fn uncertain_unit(&self) -> Option<usize> {
         let units = &self.plan.as_ref()?.units;
         let is_step = |at: &usize| units[*at].role == UnitRole::Step;
