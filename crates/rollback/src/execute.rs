@@ -177,13 +177,11 @@ pub fn changed_since(state: &RunState, effects: &mut dyn Effects) -> Vec<(String
     let (mut changed, mut later, mut things) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     for applied in made.into_iter().rev() {
         let names = applied.effect.names();
-        let is_first = effects.thing(&applied.effect).is_none_or(|thing| things.insert(thing));
+        let (applied, number) = (applied.clone(), plan.number(applied.index, applied.n));
+        let item = UndoItem { applied, number, foreign: Vec::new(), is_careful: true, is_forced: false };
+        let is_first = effects.thing(&item).is_none_or(|thing| things.insert(thing));
         if is_first && !names.iter().any(|name| overlaps(&later, name)) {
-            let number = plan.number(applied.index, applied.n);
-            let applied = applied.clone();
-            let name = applied.name();
-            let item = UndoItem { applied, number, foreign: Vec::new(), is_careful: true, is_forced: false };
-            changed.extend(effects.changed_since(&item).map(|what| (name, what)));
+            changed.extend(effects.changed_since(&item).map(|what| (item.applied.name(), what)));
         }
         later.extend(names);
     }

@@ -66,8 +66,8 @@ pub trait Effects {
     fn probe(&mut self, n: usize, number: u64, effect: &Effect) -> Option<FoundEffect>;
     /// What somebody changed since, of the thing that the effect is about; `None` when it is as the run left it.
     fn changed_since(&mut self, item: &UndoItem) -> Option<String>;
-    /// Which thing lies at the effect's path now: several names of one file are one thing.
-    fn thing(&mut self, _effect: &Effect) -> Option<(u64, u64)> {
+    /// Which thing the effect is about, as far as that can be told now: several names of one file are one thing.
+    fn thing(&mut self, _item: &UndoItem) -> Option<(u64, u64)> {
         None
     }
     /// Takes the effect back, with the times of its directories. What somebody else put in its place since is kept, and

@@ -277,8 +277,15 @@ impl Effects for SiteEffects {
         self.difference(item)
     }
 
-    fn thing(&mut self, effect: &Effect) -> Option<(u64, u64)> {
-        let stat = self.locate(&self.marked_path(effect)?).and_then(|at| at.look()).ok()??;
+    fn thing(&mut self, item: &UndoItem) -> Option<(u64, u64)> {
+        let effect = &item.applied.effect;
+        let path = self.marked_path(effect)?;
+        let slot = self.slot(item.number, effect).ok()??;
+        if let Ok(Some(Mark::Write(inode) | Mark::Swap { new: inode, .. })) = slot.begun() {
+            // Whatever leads to it now.
+            return Some((fs::fstat(slot.dir()).ok()?.st_dev, inode));
+        }
+        let stat = self.locate(&path).and_then(|at| at.look()).ok()??;
         Some((stat.st_dev, stat.st_ino))
     }
 

@@ -169,7 +169,7 @@ fn killed(site: &Site, tape: &Tape, first: Way<'_>, kills: &[Kill]) -> Result<Ou
 #[test]
 fn any_run_killed_anywhere_is_taken_back_or_goes_on_to_its_end() {
     // About 40 seconds.
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(4000);
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(12_000);
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
     let begun = Instant::now();
     let result = TestRunner::new(config).run(&any_case(), |case| check(&case).map_err(TestCaseError::fail));
@@ -237,6 +237,10 @@ fn names_of_one_file_are_cut_together_and_are_one_thing() {
     let linked = || vec![file(4), (7, What::Hard(4))];
     holds_killed_anywhere(linked(), vec![vec![put(7, 0), put(4, 0)]]);
     holds_killed_anywhere(linked(), vec![vec![put(7, 3)], vec![put(4, 0)]]);
+    // By a name that is in the trash at the end.
+    let open = Op::Open { path: 7, create: false, truncate: false, follow: false };
+    let write = Op::Write { handle: 0, at: 0, size: 2, seed: 1 };
+    holds_killed_anywhere(linked(), vec![vec![put(4, 1)], vec![open, write, Op::Clear { path: 5 }]]);
 }
 
 #[test]
