@@ -122,9 +122,9 @@ impl Effect {
         }
     }
 
-    /// The names that it changes or depends on, in the form without the folder `site`; none for what is no file.
-    pub fn names(&self) -> Vec<&str> {
-        let names = match self {
+    /// The path that it is about, or from which it takes something away; none for what is no file by itself.
+    pub fn path(&self) -> Option<&str> {
+        match self {
             Effect::FileCreated { path, .. }
             | Effect::FileWritten { path, .. }
             | Effect::FileReplaced { path, .. }
@@ -133,17 +133,26 @@ impl Effect {
             | Effect::DirCreated { path }
             | Effect::DirRemoved { path }
             | Effect::DirCleared { path, .. }
-            | Effect::LinkCreated { path, hard: false, .. }
-            | Effect::MetadataChanged { path } => vec![path],
-            Effect::Renamed { from: a, to: b, .. }
-            | Effect::SetAside { from: a, to: b }
-            | Effect::LinkCreated { path: a, to: b, hard: true } => vec![a, b],
+            | Effect::LinkCreated { path, .. }
+            | Effect::MetadataChanged { path } => Some(path),
+            Effect::Renamed { from, .. } | Effect::SetAside { from, .. } => Some(from),
             Effect::FlagSet { .. }
             | Effect::ProcessStopped { .. }
             | Effect::ServiceChanged { .. }
-            | Effect::CommandRan { .. } => Vec::new(),
+            | Effect::CommandRan { .. } => None,
+        }
+    }
+
+    /// The names that it changes or depends on, in the form without the folder `site`.
+    pub fn names(&self) -> Vec<&str> {
+        let other = match self {
+            Effect::Renamed { to, .. } | Effect::SetAside { to, .. } | Effect::LinkCreated { to, hard: true, .. } => {
+                Some(to.as_str())
+            }
+            _ => None,
         };
-        names.into_iter().map(|name| name.strip_prefix("site:").unwrap_or(name)).collect()
+        let names = self.path().into_iter().chain(other);
+        names.map(|name| name.strip_prefix("site:").unwrap_or(name)).collect()
     }
 
     /// Whether going on after a crash takes it back before its step runs again. What is not a file is done again instead:

@@ -23,6 +23,7 @@ struct Times {
     plan_cold: Vec<Duration>,
     plan_warm: Vec<Duration>,
     apply_warm: Vec<Duration>,
+    undo: Vec<Duration>,
     flushes: Vec<u64>,
 }
 
@@ -97,6 +98,11 @@ impl Bench {
             let last = out.lines().last().context("apply said nothing")?;
             let summary: serde_json::Value = serde_json::from_str(last)?;
             times.flushes.push(summary["flushes"].as_u64().context("apply did not count its flushes")?);
+            let run = summary["run"].as_str().context("apply did not name its run")?;
+            times.undo.push(timed(&mut self.verb(copy, &["undo", run]))?.0);
+            if !copy.join(".duckdb").exists() {
+                bail!("undo did not take the run back");
+            }
             Ok(())
         })
     }
@@ -140,6 +146,7 @@ fn print(times: &Times, runs: usize, guest_bytes: u64) {
     row("unship plan, cache emptied", &times.plan_cold);
     row("unship plan, warm", &times.plan_warm);
     row("unship apply --yes, warm", &times.apply_warm);
+    row("unship undo", &times.undo);
     let (least, most) = (times.flushes.iter().min().unwrap_or(&0), times.flushes.iter().max().unwrap_or(&0));
     let flushes = if least == most { least.to_string() } else { format!("{least} to {most}") };
     println!("\nJournal flushes of one apply: {flushes}. Size of the guest: {guest_bytes} bytes.");

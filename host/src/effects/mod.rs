@@ -204,20 +204,9 @@ impl SiteEffects {
     /// The path beside which the effect's mark lies; `None`: it is no file, and the mark is in the site's own trash.
     fn marked_path(&self, effect: &Effect) -> Option<String> {
         match effect {
-            Effect::FileCreated { path, .. }
-            | Effect::FileWritten { path, .. }
-            | Effect::FileReplaced { path, .. }
-            | Effect::FileEdited { path, .. }
-            | Effect::Removed { path }
-            | Effect::DirCreated { path }
-            | Effect::DirRemoved { path }
-            | Effect::DirCleared { path, .. }
-            | Effect::LinkCreated { path, .. }
-            | Effect::MetadataChanged { path } => Some(path.clone()),
             Effect::Renamed { to, .. } => Some(to.clone()),
-            Effect::SetAside { from, .. } => Some(from.clone()),
             Effect::FlagSet { .. } => self.definitions.flags.as_ref().map(|flags| flags.file.clone()),
-            Effect::ProcessStopped { .. } | Effect::ServiceChanged { .. } | Effect::CommandRan { .. } => None,
+            effect => effect.path().map(str::to_owned),
         }
     }
 
