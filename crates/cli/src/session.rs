@@ -14,10 +14,16 @@ use crate::{
     wiring::{StoreJournal, SystemClock},
 };
 use std::sync::Arc;
-use unship_host::{effects::SiteEffects, sandbox::Interrupt};
+use unship_host::{
+    effects::SiteEffects,
+    gate::Images,
+    runner::{LinkedStory, LiveRunner, Setting},
+    sandbox::Interrupt,
+};
 use unship_policy::Definitions;
 use unship_rollback::{
-    Durability, Event, JournalFailure, Outcome, Plan, Record, Recorder, Report, RunId, RunState, Verdict,
+    Crew, Durability, Event, JournalFailure, Outcome, Plan, Record, Recorder, Report, RunId, RunState, StepRunner,
+    Verdict, undo,
 };
 use unship_store::{Journal, LockError, RunLock, SiteStore};
 
@@ -138,8 +144,52 @@ impl Session {
         })
     }
 
+    /// Lets a run go forward, by `go`, from its beginning or from where it was cut off, and answers with how it ended.
+    pub fn go_forward(
+        &self,
+        run: &RunId,
+        plan: &Plan,
+        state: RunState,
+        story: &LinkedStory,
+        go: impl FnOnce(&Recorder, Crew<'_>) -> std::result::Result<Report, JournalFailure>,
+    ) -> Result<Exit> {
+        let resolved = story.resolved();
+        let images = self.images(run, resolved.limits.images_bytes_max)?;
+        let mut effects = self.effects(run, resolved.definitions.clone(), &images)?;
+        let stopping = self.watch_signals(Some(story.interrupt()))?;
+        let recorder = self.recorder(run, state);
+        let setting = Setting { site: &self.site.path, run: run.as_str(), clock_ms: plan.clock_ms };
+        let images = Box::new(|| Box::new(images.clone()) as Box<dyn Images>);
+        let mut runner = LiveRunner::new(story, setting, recorder.clone(), images, self.faults.clone())
+            .map_err(|e| CliError::user("the site's folders cannot be used").because(&e))?;
+        let runner: &mut dyn StepRunner = &mut runner;
+        let (by, faults) = (report::who(), self.faults.clone());
+        let crew =
+            Crew { runner: Some(runner), effects: &mut effects, faults, interrupted: &|| stopping.asked(), by: &by };
+        let ended = go(&recorder, crew);
+        self.answer(run, plan, &recorder, ended).map(|state| report::exit_forward(&state))
+    }
+
+    /// Takes a run back, and answers with how that ended.
+    pub fn take_back(
+        &self,
+        run: &RunId,
+        plan: &Plan,
+        state: RunState,
+        effects: &mut SiteEffects,
+        reason: &str,
+        forced: Vec<String>,
+    ) -> Result<RunState> {
+        let stopping = self.watch_signals(None)?;
+        let recorder = self.recorder(run, state);
+        let (by, faults) = (report::who(), self.faults.clone());
+        let crew = Crew { runner: None, effects, faults, interrupted: &|| stopping.asked(), by: &by };
+        let ended = undo(&recorder, reason, forced, crew);
+        self.answer(run, plan, &recorder, ended)
+    }
+
     /// Watches for signals while a run is at work.
-    pub fn watch_signals(&self, interrupt: Option<Interrupt>) -> Result<Stopping> {
+    fn watch_signals(&self, interrupt: Option<Interrupt>) -> Result<Stopping> {
         Stopping::watch(self.out, interrupt).map_err(|e| CliError::user("signals cannot be watched").because(&e))
     }
 
@@ -164,7 +214,7 @@ impl Session {
     }
 
     /// Answers with how a run ended, or why it could not be written down.
-    pub fn answer(
+    fn answer(
         &self,
         run: &RunId,
         plan: &Plan,

@@ -7,19 +7,13 @@ use crate::{
     exit::Exit,
     inject::Fault,
     plans,
-    report::{self, who},
     session::Session,
     wiring::{SystemClock, free_bytes},
 };
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
-use unship_host::{
-    gate::Images,
-    runner::{LinkedStory, LiveRunner, PlanError, Setting},
-};
+use unship_host::runner::{LinkedStory, PlanError};
 use unship_policy::Digest;
-use unship_rollback::{
-    Clock as _, Crew, Durability, Effect, Event, Outcome, Plan, RunId, RunState, StepRunner, execute,
-};
+use unship_rollback::{Clock as _, Crew, Durability, Effect, Event, Outcome, Plan, Recorder, RunId, RunState, execute};
 
 /// Bytes that must be free beside what the plan writes: journal, images' headers, directories, marks.
 const FREE_BYTES_MIN: u64 = 4 << 20;
@@ -179,20 +173,7 @@ impl Apply<'_> {
     }
 
     fn execute(&self, plan: &Plan) -> Result<Exit> {
-        let (session, resolved) = (self.session, self.story.resolved());
-        let images = session.images(&self.run, resolved.limits.images_bytes_max)?;
-        let mut effects = session.effects(&self.run, resolved.definitions.clone(), &images)?;
-        let stopping = session.watch_signals(Some(self.story.interrupt()))?;
-        let recorder = session.recorder(&self.run, RunState::default());
-        let setting = Setting { site: &session.site.path, run: self.run.as_str(), clock_ms: self.clock_ms };
-        let images = Box::new(|| Box::new(images.clone()) as Box<dyn Images>);
-        let mut runner = LiveRunner::new(self.story, setting, recorder.clone(), images, session.faults.clone())
-            .map_err(|e| CliError::user("the site's folders cannot be used").because(&e))?;
-        let runner: &mut dyn StepRunner = &mut runner;
-        let (by, faults) = (who(), session.faults.clone());
-        let crew =
-            Crew { runner: Some(runner), effects: &mut effects, faults, interrupted: &|| stopping.asked(), by: &by };
-        let ended = execute(plan, &recorder, crew);
-        session.answer(&self.run, plan, &recorder, ended).map(|state| report::exit_forward(&state))
+        let go = |recorder: &Recorder, crew: Crew<'_>| execute(plan, recorder, crew);
+        self.session.go_forward(&self.run, plan, RunState::default(), self.story, go)
     }
 }

@@ -6,14 +6,10 @@ use crate::{
     error::{CliError, Result},
     exit::Exit,
     inject::Fault,
-    report::{self, who},
+    report,
     session::Session,
 };
-use unship_host::{
-    gate::Images,
-    runner::{LiveRunner, Setting},
-};
-use unship_rollback::{Crew, Plan, RunState, StepRunner, resume, undo};
+use unship_rollback::{Plan, RunState, resume};
 
 /// Goes on with the run that was cut off: what its step in hand had begun is taken back, the step runs again, and so on to
 /// the end. With `--undo` everything that the run made is taken back instead. Nothing in flight is no error.
@@ -41,36 +37,18 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         return Err(CliError::user("the run in flight has no plan"));
     };
     session.faults.fit(&plan)?;
-    let by = who();
-    let bytes_max = unship_policy::meaning::Limits::default().images_bytes_max;
     if args.undo || state.is_undoing() {
+        let reason = "it was cut off, and a person asked for it";
+        let bytes_max = unship_policy::meaning::Limits::default().images_bytes_max;
         let images = session.images(&run, bytes_max)?;
         let mut effects = session.effects(&run, session.definitions(state.story())?, &images)?;
-        let was_undoing = state.is_undoing();
-        let stopping = session.watch_signals(None)?;
-        let recorder = session.recorder(&run, state);
-        let faults = session.faults.clone();
-        let crew = Crew { runner: None, effects: &mut effects, faults, interrupted: &|| stopping.asked(), by: &by };
-        let ended = undo(&recorder, "it was cut off, and a person asked for it", Vec::new(), crew);
-        let state = session.answer(&run, &plan, &recorder, ended)?;
+        let state = session.take_back(&run, &plan, state, &mut effects, reason, Vec::new())?;
         // Asked to go forward, it could only end the way back that it was on.
-        return Ok(if args.undo || !was_undoing { report::exit_back(&state) } else { report::exit_forward(&state) });
+        return Ok(if args.undo { report::exit_back(&state) } else { report::exit_forward(&state) });
     }
     let story = plan::load(&session.site, &session.store, &plan.story)?;
     demand_same(&plan, story.resolved().digest(), &state)?;
-    let images = session.images(&run, story.resolved().limits.images_bytes_max)?;
-    let mut effects = session.effects(&run, story.resolved().definitions.clone(), &images)?;
-    let stopping = session.watch_signals(Some(story.interrupt()))?;
-    let recorder = session.recorder(&run, state);
-    let setting = Setting { site: &session.site.path, run: run.as_str(), clock_ms: plan.clock_ms };
-    let images = Box::new(|| Box::new(images.clone()) as Box<dyn Images>);
-    let mut runner = LiveRunner::new(&story, setting, recorder.clone(), images, session.faults.clone())
-        .map_err(|e| CliError::user("the site's folders cannot be used").because(&e))?;
-    let runner: &mut dyn StepRunner = &mut runner;
-    let faults = session.faults.clone();
-    let crew = Crew { runner: Some(runner), effects: &mut effects, faults, interrupted: &|| stopping.asked(), by: &by };
-    let ended = resume(&recorder, crew);
-    session.answer(&run, &plan, &recorder, ended).map(|state| report::exit_forward(&state))
+    session.go_forward(&run, &plan, state, &story, resume)
 }
 
 /// What goes on must be what was begun.

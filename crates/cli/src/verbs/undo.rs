@@ -5,10 +5,10 @@ use crate::{
     error::{CliError, Result},
     exit::Exit,
     inject::Fault,
-    report::{self, who},
+    report,
     session::Session,
 };
-use unship_rollback::{Crew, Outcome, RunId, RunState, Standing, changed_since, undo};
+use unship_rollback::{Outcome, RunId, RunState, Standing, changed_since};
 
 /// Takes a run back that ended: its effects, newest first. What somebody changed since is refused, all of it before
 /// anything is done, and told; `--force` takes such an effect back all the same, and what lies there now is kept.
@@ -71,18 +71,8 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
             ))
             .summary(session.summary(&run, Some(plan.digest()), Outcome::Refused, None, &plan.story)));
     }
-    let stopping = session.watch_signals(None)?;
-    let recorder = session.recorder(&run, state);
-    let by = who();
-    let crew = Crew {
-        runner: None,
-        effects: &mut effects,
-        faults: session.faults.clone(),
-        interrupted: &|| stopping.asked(),
-        by: &by,
-    };
-    let ended = undo(&recorder, "a person asked for it", args.force.clone(), crew);
-    session.answer(&run, &plan, &recorder, ended).map(|state| report::exit_back(&state))
+    let ended = session.take_back(&run, &plan, state, &mut effects, "a person asked for it", args.force.clone())?;
+    Ok(report::exit_back(&ended))
 }
 
 /// A run of any story that began after this one and was not taken back.
