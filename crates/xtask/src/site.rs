@@ -7,6 +7,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 /// The bundles of the practice site: built file, manifest's folder, name in the site.
@@ -77,13 +78,20 @@ pub fn bundle(parts: &Parts, component: &Path, manifest: &Path, to: &Path, key: 
     Ok(())
 }
 
-/// Ends the site's service.
+/// How long the service may take to end.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Ends the site's service, and waits a few seconds at most until it is gone.
 pub fn stop_service(dir: &Path) {
     let pid = fs::read_to_string(dir.join("run/analytics.pid")).ok().and_then(|pid| pid.trim().parse::<u32>().ok());
     if let Some(pid) = pid {
-        let is_ours = fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.starts_with(dir));
-        if is_ours {
+        let is_ours = || fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.starts_with(dir));
+        if is_ours() {
             let _ = Command::new("kill").arg(pid.to_string()).status();
+        }
+        let begun = Instant::now();
+        while is_ours() && begun.elapsed() < GONE_WITHIN {
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
