@@ -51,7 +51,7 @@ fn what_goes_is_kept_whole() {
         ),
         (
             Verbs("edit box/config.yaml /key old new"),
-            "files.edit = [\"box/config.yaml\"]",
+            "files.edit = { \"box/config.yaml\" = [\"/**\"] }",
             ("file-edited", "# a comment\nkey: old # kept\nother: kept\n"),
         ),
         (

@@ -60,7 +60,7 @@ pub type Case = (&'static str, Does, Expect);
 
 pub const ALL: &str = "files.read = [\"**\"]\nfiles.list = [\"**\"]\nfiles.write = [\"**\"]\nfiles.create = [\"**\"]\n\
     files.remove = [\"**\"]\nfiles.rename = [\"**\"]\nfiles.replace = [\"**\"]\nfiles.set-aside = [\"**\"]\n\
-    files.clear = [\"**\"]\nfiles.edit = [\"**\"]";
+    files.clear = [\"**\"]\nfiles.edit = { \"**\" = [\"/**\"] }";
 pub const BOX: &str = "files.read = [\"box/**\"]\nfiles.write = [\"box/**\"]\nfiles.create = [\"box/**\"]\n\
     files.remove = [\"box/**\"]\nfiles.rename = [\"box/**\"]";
 pub const PUB: &str = "files.read = [\"pub/**\"]";
@@ -172,7 +172,7 @@ pub fn story(site: &Site, what: Does, grants: &str) {
             };
             let typed =
                 ["replace", "set-aside", "clear", "edit"].iter().any(|verb| grants.contains(&format!("files.{verb}")));
-            let interface = if typed { "" } else { "files.edit = [\"none.yaml\"]\n" };
+            let interface = if typed { "" } else { "files.edit = { \"none.yaml\" = [\"/**\"] }\n" };
             let grants = format!(
                 "{grants}\n{interface}flags.get = [\"f\"]\nprocesses.list = [\"p\"]\nservices.status = [\"s\"]\ncommands.run = [\"c\"]\n"
             );

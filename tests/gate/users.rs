@@ -38,7 +38,7 @@ fn the_same_walls() {
         (BOX, Std("read box/fifo"), Denied("opening box/fifo")),
         (BOX, Std("write policies/evil.toml x"), Denied("no grant reaches `.unship/` or `policies/`")),
         (
-            "files.set-aside = [\"box/frozen\"]\nfiles.clear = [\"box/d/sub\"]\nfiles.edit = [\"box/config.yaml\"]",
+            "files.set-aside = [\"box/frozen\"]\nfiles.clear = [\"box/d/sub\"]\nfiles.edit = { \"box/config.yaml\" = [\"/**\"] }",
             Verbs("set-aside box/frozen\nclear box/d/sub\nedit box/config.yaml /key old new"),
             Done(&[
                 ("box/frozen", ""),
@@ -97,7 +97,7 @@ fn what_may_not_be_read_or_written() {
     ] {
         refused_by_the_system(what, BOX, path, bits, says);
     }
-    let grants = "files.read = [\"box/**\"]\nfiles.replace = [\"box/**\"]\nfiles.set-aside = [\"box/**\"]\nfiles.clear = [\"box/**\"]\nfiles.edit = [\"box/**\"]";
+    let grants = "files.read = [\"box/**\"]\nfiles.replace = [\"box/**\"]\nfiles.set-aside = [\"box/**\"]\nfiles.clear = [\"box/**\"]\nfiles.edit = { \"box/**\" = [\"/**\"] }";
     for (what, path, bits) in [
         (Verbs("replace box/d/x.txt box/a.txt"), "box/d", 0o555),
         (Verbs("replace box/b.txt box/a.txt"), "box/a.txt", 0o000),

@@ -131,7 +131,7 @@ fn clear() {
 
 #[test]
 fn edit() {
-    const ONE: &str = "files.edit = [\"box/config.yaml\"]";
+    const ONE: &str = "files.edit = { \"box/config.yaml\" = [\"/**\"] }";
     const CASES: &[Case] = &[
         (
             ONE,
@@ -148,6 +148,12 @@ fn edit() {
             "files.read = [\"**\"]\nfiles.write = [\"**\"]\nfiles.replace = [\"**\"]",
             Verbs("edit box/config.yaml /key old new"),
             Denied("files.edit on box/config.yaml"),
+        ),
+        // A grant can be as narrow as one value of the file.
+        (
+            "files.edit = { \"box/config.yaml\" = [\"/other\", \"/key/below\"] }",
+            Verbs("edit box/config.yaml /key old new"),
+            Denied("of that file it may change [\"/other\", \"/key/below\"] only"),
         ),
         // To edit is neither to read nor to write.
         (ONE, Verbs("read box/config.yaml"), Denied("files.read on box/config.yaml")),

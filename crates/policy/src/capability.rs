@@ -1,7 +1,7 @@
 //! The closed set of powers that the host can hand out, as sets: what an author requests and what a policy permits have
 //! the same shape, and a [`crate::Grant`] is where both agree.
 
-use crate::{Name, PathPattern};
+use crate::{Name, PathPattern, PointerPattern};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What may be done to a path.
@@ -76,6 +76,8 @@ impl FileRight {
 pub struct Capabilities {
     /// Paths by right.
     pub files: BTreeMap<FileRight, Vec<PathPattern>>,
+    /// For `files.edit`: which values of the files that a pattern covers may be changed.
+    pub edits: Vec<(PathPattern, Vec<PointerPattern>)>,
     /// Flags that may be read.
     pub flags_get: BTreeSet<Name>,
     /// Flags that may be set, each to these values only.
@@ -96,6 +98,14 @@ pub struct Capabilities {
     pub services_restart: BTreeSet<Name>,
     /// Commands that may be run.
     pub commands_run: BTreeSet<Name>,
+    /// Calls that only ask (GET, HEAD).
+    pub http_get: BTreeSet<Name>,
+    /// Calls that may change something at the other end.
+    pub http_call: BTreeSet<Name>,
+    /// Restore points of git whose state may be looked at.
+    pub git_status: BTreeSet<Name>,
+    /// Restore points of git that may be restored.
+    pub git_restore: BTreeSet<Name>,
 }
 
 impl Capabilities {
@@ -104,6 +114,7 @@ impl Capabilities {
         // Every field is named, so that a new power must say here whether it changes anything.
         let Capabilities {
             files,
+            edits: _,
             flags_get: _,
             flags_set,
             processes_list: _,
@@ -114,6 +125,10 @@ impl Capabilities {
             services_stop,
             services_restart,
             commands_run,
+            http_get: _,
+            http_call,
+            git_status: _,
+            git_restore,
         } = self;
         if let Some(right) = files.iter().find(|(right, paths)| right.changes() && !paths.is_empty()) {
             return Some(format!("files.{}", right.0.key()));
@@ -125,6 +140,8 @@ impl Capabilities {
             ("services.stop", services_stop.is_empty()),
             ("services.restart", services_restart.is_empty()),
             ("commands.run", commands_run.is_empty()),
+            ("http.call", http_call.is_empty()),
+            ("git.restore", git_restore.is_empty()),
         ];
         changing.into_iter().find(|(_, empty)| !empty).map(|(key, _)| key.to_owned())
     }
@@ -133,6 +150,7 @@ impl Capabilities {
     pub fn interfaces(&self) -> BTreeSet<&'static str> {
         let Capabilities {
             files,
+            edits: _,
             flags_get,
             flags_set,
             processes_list,
@@ -143,6 +161,10 @@ impl Capabilities {
             services_stop,
             services_restart,
             commands_run,
+            http_get,
+            http_call,
+            git_status,
+            git_restore,
         } = self;
         let asked = [
             ("files", files.iter().any(|(right, paths)| right.is_verb() && !paths.is_empty())),
@@ -153,6 +175,8 @@ impl Capabilities {
                 ![services_status, services_start, services_stop, services_restart].iter().all(|s| s.is_empty()),
             ),
             ("commands", !commands_run.is_empty()),
+            ("http", !http_get.is_empty() || !http_call.is_empty()),
+            ("git", !git_status.is_empty() || !git_restore.is_empty()),
         ];
         asked.into_iter().filter(|(_, asked)| *asked).map(|(name, _)| name).collect()
     }

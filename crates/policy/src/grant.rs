@@ -2,8 +2,8 @@
 //! checked and the operator's policies.
 
 use crate::{
-    Capabilities, Digest, FileError, FileRight, Name, OnFail, PathPattern, Place, SitePolicy, StoryPolicy, UnitKind,
-    VerifiedBundle,
+    Capabilities, Digest, FileError, FileRight, Name, OnFail, PathPattern, Place, PointerPattern, SitePolicy,
+    StoryPolicy, UnitKind, VerifiedBundle,
     meaning::{FlagsMeaning, Limits},
     tables::Definitions,
 };
@@ -53,6 +53,20 @@ pub enum GrantError {
         power: String,
         /// The unit's table in the story's policy, if it has one.
         span: Option<Range<usize>>,
+    },
+    /// A unit may only ask by this call, but it is one that changes something.
+    #[error(
+        "the {kind} `{unit}` requests `http.get = [\"{call}\"]`, but `[http.{call}]` is a {method}; `http.call` is for what changes something"
+    )]
+    NotSafe {
+        /// What the unit is.
+        kind: &'static str,
+        /// Its name.
+        unit: String,
+        /// The call.
+        call: String,
+        /// Its method.
+        method: &'static str,
     },
     /// The policy permits, and the manifest requests, a name without a meaning.
     #[error("the {kind} `{unit}` requests `{power}`, but no policy says what {name:?} means")]
@@ -152,6 +166,16 @@ impl Fit<'_> {
             let allowed = permitted.files.get(right).map_or(&[][..], Vec::as_slice);
             self.covers(&format!("files.{}", right.key()), paths, allowed)?;
         }
+        for (path, pointers) in &asked.edits {
+            let may = |pointer: &PointerPattern| {
+                let mut covering = permitted.edits.iter().filter(|(p, _)| p.covers(path));
+                covering.any(|(_, permitted)| permitted.iter().any(|p| p.covers(pointer)))
+            };
+            if let Some(pointer) = pointers.iter().find(|pointer| !may(pointer)) {
+                let (path, pointer) = (path.as_str(), pointer.as_str());
+                return Err(self.refuse(format!("files.edit = {{ {path:?} = [{pointer:?}] }}")));
+            }
+        }
         self.covers("processes.holders", &asked.processes_holders, &permitted.processes_holders)?;
         for (flag, values) in &asked.flags_set {
             let allowed = permitted.flags_set.get(flag);
@@ -187,11 +211,25 @@ impl Fit<'_> {
                     Some("services") => definitions.services.contains_key(name),
                     Some("commands") => definitions.commands.contains_key(name),
                     Some("processes") => definitions.processes.contains_key(name),
+                    Some("http") => definitions.http.contains_key(name),
+                    Some("git") => definitions.git.contains_key(name),
                     _ => definitions.flags.is_some(),
                 };
                 if !known {
                     return Err(no_meaning(key, name.as_str()));
                 }
+            }
+        }
+        for call in &asked.http_get {
+            if let Some(meaning) = definitions.http.get(call)
+                && meaning.method.changes()
+            {
+                return Err(GrantError::NotSafe {
+                    kind: self.kind,
+                    unit: self.unit.to_owned(),
+                    call: call.to_string(),
+                    method: meaning.method.as_str(),
+                });
             }
         }
         if let (Some((flag, values)), flags) = (asked.flags_set.iter().next(), &definitions.flags) {
@@ -213,7 +251,7 @@ impl Fit<'_> {
 }
 
 /// The powers over plain names, by their keys.
-fn named_powers(powers: &Capabilities) -> [(&'static str, &BTreeSet<Name>); 8] {
+fn named_powers(powers: &Capabilities) -> [(&'static str, &BTreeSet<Name>); 12] {
     [
         ("flags.get", &powers.flags_get),
         ("processes.list", &powers.processes_list),
@@ -223,6 +261,10 @@ fn named_powers(powers: &Capabilities) -> [(&'static str, &BTreeSet<Name>); 8] {
         ("services.stop", &powers.services_stop),
         ("services.restart", &powers.services_restart),
         ("commands.run", &powers.commands_run),
+        ("http.get", &powers.http_get),
+        ("http.call", &powers.http_call),
+        ("git.status", &powers.git_status),
+        ("git.restore", &powers.git_restore),
     ]
 }
 
@@ -258,6 +300,16 @@ pub fn definitions(policy: &StoryPolicy, site: &SitePolicy) -> Result<Definition
     for (name, meaning) in &story.services {
         if all.services.insert(name.clone(), meaning.clone()).is_some() {
             return Err(twice("service", name.as_str()));
+        }
+    }
+    for (name, meaning) in &story.http {
+        if all.http.insert(name.clone(), meaning.clone()).is_some() {
+            return Err(twice("http call", name.as_str()));
+        }
+    }
+    for (name, meaning) in &story.git {
+        if all.git.insert(name.clone(), meaning.clone()).is_some() {
+            return Err(twice("git restore point", name.as_str()));
         }
     }
     for (name, meaning) in &story.processes {
@@ -359,6 +411,28 @@ impl Grant {
         Err(self.denial(format!("files.{key} on {place}"), rule))
     }
 
+    /// Demands `files.edit` of the value at `pointer` in the file at `place`.
+    ///
+    /// # Errors
+    /// [`Denial`] naming the rule, which may be about the file or about the value.
+    pub fn edit(&self, place: &Place, pointer: &str) -> Result<(), Denial> {
+        self.file(FileRight::Edit, place)?;
+        let means = |powers: &Capabilities| {
+            let mut covering = powers.edits.iter().filter(|(path, _)| path.matches(place));
+            covering.any(|(_, pointers)| pointers.iter().any(|p| p.matches(pointer)))
+        };
+        if self.whole.contains_key(&place.folder) || (means(&self.requested) && means(&self.permitted)) {
+            return Ok(());
+        }
+        let listed: Vec<&str> = (self.requested.edits.iter().filter(|(path, _)| path.matches(place)))
+            .flat_map(|(_, pointers)| pointers.iter().map(PointerPattern::as_str))
+            .collect();
+        Err(self.denial(
+            format!("files.edit on {place} at {pointer:?}"),
+            format!("of that file it may change {listed:?} only"),
+        ))
+    }
+
     /// Demands that `place` may be seen at all.
     ///
     /// # Errors
@@ -389,7 +463,7 @@ impl Grant {
     }
 
     /// Demands a power over a plain name: `key` is one of `flags.get`, `processes.list`, `processes.stop`,
-    /// `services.status|start|stop|restart`, `commands.run`.
+    /// `services.status|start|stop|restart`, `commands.run`, `http.get|call`, `git.status|restore`.
     ///
     /// # Errors
     /// [`Denial`] naming the rule.

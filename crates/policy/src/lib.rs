@@ -24,6 +24,7 @@
 //! ```
 
 mod bundle;
+mod calls;
 mod capability;
 mod digest;
 mod duration;
@@ -33,6 +34,7 @@ mod ids;
 mod manifest;
 pub mod meaning;
 mod pattern;
+mod pointer;
 mod site_policy;
 mod story_policy;
 mod tables;
@@ -48,6 +50,7 @@ pub use ids::{BadStoryId, Name, StoryId};
 pub use manifest::{Manifest, Unit, UnitKind};
 pub use meaning::BadName;
 pub use pattern::{BadPattern, PathPattern, Place};
+pub use pointer::{BadPointer, PointerPattern};
 pub use site_policy::SitePolicy;
 pub use story_policy::{OnFail, StoryPolicy};
 pub use tables::Definitions;

@@ -2,7 +2,7 @@
 
 use crate::{
     Capabilities, FileError, Name, StoryId,
-    tables::{RawCapabilities, RawCommands, RawFiles, RawFlags, RawProcesses, RawServices, name},
+    tables::{RawCapabilities, RawCommands, RawFiles, RawFlags, RawGit, RawHttp, RawProcesses, RawServices, name},
 };
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -99,6 +99,10 @@ struct RawUnit {
     services: RawServices,
     #[serde(default)]
     commands: RawCommands,
+    #[serde(default)]
+    http: RawHttp,
+    #[serde(default)]
+    git: RawGit,
 }
 
 impl Manifest {
@@ -120,28 +124,29 @@ impl Manifest {
         let version = version(raw.version.get_ref()).ok_or_else(|| {
             FileError::at(raw.version.span(), "a version is three numbers separated by dots, such as `1.0.0`")
         })?;
-        let mut units = Vec::new();
-        already(&raw, &mut units)?;
-        let steps_from = raw.step.len();
+        let mut seen = BTreeSet::new();
+        for unit in raw.check.iter().chain(&raw.precondition).chain(&raw.step).chain(&raw.verification) {
+            if !seen.insert(unit.name.get_ref().as_str()) {
+                return Err(FileError::at(
+                    unit.name.span(),
+                    format!("the name {:?} is used twice", unit.name.get_ref()),
+                ));
+            }
+        }
+        let has_steps = !raw.step.is_empty();
+        let mut units = already(raw.already.as_ref(), raw.check)?;
         for (kind, list) in [
-            (UnitKind::Precondition, &raw.precondition),
-            (UnitKind::Step, &raw.step),
-            (UnitKind::Verification, &raw.verification),
+            (UnitKind::Precondition, raw.precondition),
+            (UnitKind::Step, raw.step),
+            (UnitKind::Verification, raw.verification),
         ] {
             for unit in list {
                 units.push(unit.parse(kind)?);
             }
         }
-        if steps_from == 0 || units.len() > UNITS_MAX {
+        if !has_steps || units.len() > UNITS_MAX {
             let message = format!("a story has at least one step and at most {UNITS_MAX} steps and checks");
             return Err(FileError::at(raw.story.span(), message));
-        }
-        let mut seen = BTreeSet::new();
-        for raw_unit in raw.check.iter().chain(&raw.precondition).chain(&raw.step).chain(&raw.verification) {
-            if !seen.insert(raw_unit.name.get_ref().as_str()) {
-                let message = format!("the name {:?} is used twice", raw_unit.name.get_ref());
-                return Err(FileError::at(raw_unit.name.span(), message));
-            }
         }
         Ok(Manifest { story, version, title: raw.title, argv: raw.argv, units })
     }
@@ -159,19 +164,20 @@ impl Manifest {
 }
 
 /// `check` tables exist to be named by `already`; one that nothing names would never run.
-fn already(raw: &RawManifest, units: &mut Vec<Unit>) -> Result<(), FileError> {
-    for check in &raw.check {
-        if raw.already.as_ref().is_none_or(|a| a.get_ref() != check.name.get_ref()) {
+fn already(named: Option<&Spanned<String>>, checks: Vec<RawUnit>) -> Result<Vec<Unit>, FileError> {
+    let mut units = Vec::new();
+    for check in checks {
+        if named.is_none_or(|a| a.get_ref() != check.name.get_ref()) {
             return Err(FileError::at(check.name.span(), "nothing names this check, so it would never run")
                 .help("name it in `already`, or make it a `[[precondition]]` or `[[verification]]`"));
         }
         units.push(check.parse(UnitKind::Already)?);
     }
-    match &raw.already {
+    match named {
         Some(name) if units.is_empty() => {
             Err(FileError::at(name.span(), format!("there is no `[[check]]` named {:?}", name.get_ref())))
         }
-        _ => Ok(()),
+        _ => Ok(units),
     }
 }
 
@@ -182,16 +188,16 @@ fn version(text: &str) -> Option<[u32; 3]> {
 }
 
 impl RawUnit {
-    fn parse(&self, kind: UnitKind) -> Result<Unit, FileError> {
-        let requests =
-            RawCapabilities::parse_parts(&self.files, &self.flags, &self.processes, &self.services, &self.commands)?;
+    fn parse(self, kind: UnitKind) -> Result<Unit, FileError> {
+        let RawUnit { name: unit, title, files, flags, processes, services, commands, http, git } = self;
+        let requests = RawCapabilities { files, flags, processes, services, commands, http, git }.parse()?;
         if kind != UnitKind::Step
             && let Some(power) = requests.first_change()
         {
             let message =
-                format!("the {} {:?} requests `{power}`, but a check only looks", kind.word(), self.name.get_ref());
-            return Err(FileError::at(self.name.span(), message).help("move the change into a `[[step]]`"));
+                format!("the {} {:?} requests `{power}`, but a check only looks", kind.word(), unit.get_ref());
+            return Err(FileError::at(unit.span(), message).help("move the change into a `[[step]]`"));
         }
-        Ok(Unit { name: name(&self.name)?, title: self.title.clone(), kind, requests })
+        Ok(Unit { name: name(&unit)?, title, kind, requests })
     }
 }

@@ -43,6 +43,73 @@ pub struct ServiceMeaning {
     pub env: BTreeMap<String, String>,
 }
 
+/// A call over HTTP by name: exactly this request, to this origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpMeaning {
+    /// The method.
+    pub method: HttpMethod,
+    /// Scheme, host, port, path and query.
+    pub url: String,
+    /// Sent with a method that changes something.
+    pub body: Option<String>,
+    /// Sent with every request.
+    pub headers: BTreeMap<String, String>,
+    /// From the look-up of the host to the last byte of the answer.
+    pub timeout: Duration,
+    /// The statuses that count as success of `http.call`.
+    pub expect: Vec<u16>,
+    /// Bytes of an answer's body at most; a longer one is an error.
+    pub answer_bytes_max: usize,
+    /// The call that takes this one back, if there is one.
+    pub undo: Option<Name>,
+}
+
+/// The methods of HTTP that a call can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum HttpMethod {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+impl HttpMethod {
+    /// Every method.
+    pub const ALL: [HttpMethod; 6] =
+        [HttpMethod::Get, HttpMethod::Head, HttpMethod::Post, HttpMethod::Put, HttpMethod::Patch, HttpMethod::Delete];
+
+    /// As it is sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HttpMethod::Get => "GET",
+            HttpMethod::Head => "HEAD",
+            HttpMethod::Post => "POST",
+            HttpMethod::Put => "PUT",
+            HttpMethod::Patch => "PATCH",
+            HttpMethod::Delete => "DELETE",
+        }
+    }
+
+    /// Whether it may change something at the other end (RFC 9110, 9.2.1: GET and HEAD are safe).
+    pub fn changes(self) -> bool {
+        !matches!(self, HttpMethod::Get | HttpMethod::Head)
+    }
+}
+
+/// A restore point of git: paths as they were at a commit that was recorded before the story.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GitMeaning {
+    /// The repository's working tree, relative to the site; `.` for the site itself.
+    pub repository: String,
+    /// The commit's whole id, or a tag as `refs/tags/NAME`.
+    pub commit: String,
+    /// Files and directories in the working tree.
+    pub paths: Vec<String>,
+}
+
 /// Which processes a name means: executable and arguments, both as policy states them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SelectorMeaning {

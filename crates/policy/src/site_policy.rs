@@ -2,6 +2,7 @@
 
 use crate::{
     FileError,
+    calls::{RawGitMeaning, RawHttpMeaning},
     meaning::Limits,
     tables::{Definitions, RawCommand, RawDefinitions, RawFlagsMeaning, RawLimits, RawSelector, RawService, duration},
 };
@@ -40,6 +41,10 @@ struct RawSitePolicy {
     #[serde(default)]
     processes: BTreeMap<Spanned<String>, RawSelector>,
     #[serde(default)]
+    http: BTreeMap<Spanned<String>, RawHttpMeaning>,
+    #[serde(default)]
+    git: BTreeMap<Spanned<String>, RawGitMeaning>,
+    #[serde(default)]
     limits: RawLimits,
 }
 
@@ -73,6 +78,8 @@ impl SitePolicy {
             commands: &raw.commands,
             services: &raw.services,
             processes: &raw.processes,
+            http: &raw.http,
+            git: &raw.git,
         };
         Ok(SitePolicy {
             name: raw.site.name,

@@ -2,6 +2,7 @@
 
 use crate::{
     Capabilities, FileError, Name, StoryId,
+    calls::{RawGitMeaning, RawHttpMeaning},
     meaning::Limits,
     tables::{
         Definitions, RawCapabilities, RawCommand, RawDefinitions, RawFlagsMeaning, RawLimits, RawSelector, RawService,
@@ -60,6 +61,10 @@ struct RawStoryPolicy {
     #[serde(default)]
     processes: BTreeMap<Spanned<String>, RawSelector>,
     #[serde(default)]
+    http: BTreeMap<Spanned<String>, RawHttpMeaning>,
+    #[serde(default)]
+    git: BTreeMap<Spanned<String>, RawGitMeaning>,
+    #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
     grants: BTreeMap<Spanned<String>, RawCapabilities>,
@@ -106,6 +111,8 @@ impl StoryPolicy {
             commands: &raw.commands,
             services: &raw.services,
             processes: &raw.processes,
+            http: &raw.http,
+            git: &raw.git,
         };
         let mut grants = BTreeMap::new();
         for (unit, powers) in &raw.grants {
@@ -116,7 +123,9 @@ impl StoryPolicy {
         let named = (raw.folders.keys().map(|name| ("folder", name)))
             .chain(raw.commands.keys().map(|name| ("command", name)))
             .chain(raw.services.keys().map(|name| ("service", name)))
-            .chain(raw.processes.keys().map(|name| ("process selector", name)));
+            .chain(raw.processes.keys().map(|name| ("process selector", name)))
+            .chain(raw.http.keys().map(|name| ("http call", name)))
+            .chain(raw.git.keys().map(|name| ("git restore point", name)));
         for (what, name) in named {
             places.insert((what, name.get_ref().clone()), name.span());
         }

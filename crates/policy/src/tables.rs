@@ -2,9 +2,10 @@
 //! so is a key that would mean nothing.
 
 use crate::{
-    Capabilities, FileError, FileRight, Name, PathPattern,
+    Capabilities, FileError, FileRight, Name, PathPattern, PointerPattern,
+    calls::{RawGitMeaning, RawHttpMeaning},
     duration::{parse_bytes, parse_duration},
-    meaning::{CommandMeaning, FlagsMeaning, Limits, SelectorMeaning, ServiceMeaning},
+    meaning::{CommandMeaning, FlagsMeaning, GitMeaning, HttpMeaning, Limits, SelectorMeaning, ServiceMeaning},
 };
 use serde::Deserialize;
 use std::{
@@ -27,7 +28,7 @@ pub(crate) struct RawFiles {
     replace: Texts,
     set_aside: Texts,
     clear: Texts,
-    edit: Texts,
+    edit: BTreeMap<Spanned<String>, Texts>,
 }
 
 #[derive(Deserialize, Default)]
@@ -60,7 +61,21 @@ pub(crate) struct RawCommands {
     run: Texts,
 }
 
-/// The five tables of powers, as a policy's `[grants.STEP]` has them.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawHttp {
+    get: Texts,
+    call: Texts,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawGit {
+    status: Texts,
+    restore: Texts,
+}
+
+/// The tables of powers, as a policy's `[grants.STEP]` has them.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawCapabilities {
@@ -69,6 +84,8 @@ pub(crate) struct RawCapabilities {
     pub processes: RawProcesses,
     pub services: RawServices,
     pub commands: RawCommands,
+    pub http: RawHttp,
+    pub git: RawGit,
 }
 
 /// `"off"` or `["off", "shadow"]`.
@@ -123,19 +140,31 @@ fn patterns(texts: &Texts) -> Result<Vec<PathPattern>, FileError> {
     Ok(all)
 }
 
+fn edits(tables: &BTreeMap<Spanned<String>, Texts>) -> Result<Vec<(PathPattern, Vec<PointerPattern>)>, FileError> {
+    let mut all = Vec::new();
+    for (path, texts) in tables {
+        let pattern = PathPattern::new(path.get_ref()).map_err(|e| FileError::at(path.span(), e.to_string()))?;
+        if texts.is_empty() {
+            let message =
+                "no pointer is listed: say which values of the file may be changed, such as `/api/requireAuth`";
+            return Err(FileError::at(path.span(), message));
+        }
+        let mut pointers: Vec<PointerPattern> = Vec::new();
+        for text in texts {
+            let pointer = PointerPattern::new(text.get_ref()).map_err(|e| FileError::at(text.span(), e.to_string()))?;
+            if pointers.contains(&pointer) {
+                return Err(FileError::at(text.span(), format!("{:?} stands here twice", text.get_ref())));
+            }
+            pointers.push(pointer);
+        }
+        all.push((pattern, pointers));
+    }
+    Ok(all)
+}
+
 impl RawCapabilities {
     pub fn parse(&self) -> Result<Capabilities, FileError> {
-        Self::parse_parts(&self.files, &self.flags, &self.processes, &self.services, &self.commands)
-    }
-
-    /// The same from a table that has other keys beside these five.
-    pub fn parse_parts(
-        f: &RawFiles,
-        flags: &RawFlags,
-        processes: &RawProcesses,
-        services: &RawServices,
-        commands: &RawCommands,
-    ) -> Result<Capabilities, FileError> {
+        let RawCapabilities { files: f, flags, processes, services, commands, http, git } = self;
         let rights = [
             (FileRight::Read, &f.read),
             (FileRight::List, &f.list),
@@ -146,7 +175,6 @@ impl RawCapabilities {
             (FileRight::Replace, &f.replace),
             (FileRight::SetAside, &f.set_aside),
             (FileRight::Clear, &f.clear),
-            (FileRight::Edit, &f.edit),
         ];
         let mut files = BTreeMap::new();
         for (right, texts) in rights {
@@ -154,6 +182,10 @@ impl RawCapabilities {
             if !patterns.is_empty() {
                 files.insert(right, patterns);
             }
+        }
+        let edits = edits(&f.edit)?;
+        if !edits.is_empty() {
+            files.insert(FileRight::Edit, edits.iter().map(|(path, _)| path.clone()).collect());
         }
         let mut flags_set = BTreeMap::new();
         for (flag, values) in &flags.set {
@@ -164,6 +196,7 @@ impl RawCapabilities {
         }
         Ok(Capabilities {
             files,
+            edits,
             flags_get: names(&flags.get)?,
             flags_set,
             processes_list: names(&processes.list)?,
@@ -174,6 +207,10 @@ impl RawCapabilities {
             services_stop: names(&services.stop)?,
             services_restart: names(&services.restart)?,
             commands_run: names(&commands.run)?,
+            http_get: names(&http.get)?,
+            http_call: names(&http.call)?,
+            git_status: names(&git.status)?,
+            git_restore: names(&git.restore)?,
         })
     }
 }
@@ -256,6 +293,10 @@ pub struct Definitions {
     pub services: BTreeMap<Name, ServiceMeaning>,
     /// Selectors of processes by name.
     pub processes: BTreeMap<Name, SelectorMeaning>,
+    /// Calls over HTTP by name.
+    pub http: BTreeMap<Name, HttpMeaning>,
+    /// Restore points of git by name.
+    pub git: BTreeMap<Name, GitMeaning>,
 }
 
 pub(crate) struct RawDefinitions<'a> {
@@ -264,6 +305,8 @@ pub(crate) struct RawDefinitions<'a> {
     pub commands: &'a BTreeMap<Spanned<String>, RawCommand>,
     pub services: &'a BTreeMap<Spanned<String>, RawService>,
     pub processes: &'a BTreeMap<Spanned<String>, RawSelector>,
+    pub http: &'a BTreeMap<Spanned<String>, RawHttpMeaning>,
+    pub git: &'a BTreeMap<Spanned<String>, RawGitMeaning>,
 }
 
 impl RawDefinitions<'_> {
@@ -290,6 +333,12 @@ impl RawDefinitions<'_> {
         for (key, raw) in self.processes {
             definitions.processes.insert(name(key)?, raw.parse()?);
         }
+        for (key, raw) in self.http {
+            definitions.http.insert(name(key)?, raw.parse()?);
+        }
+        for (key, raw) in self.git {
+            definitions.git.insert(name(key)?, raw.parse()?);
+        }
         Ok(definitions)
     }
 }
@@ -310,11 +359,11 @@ fn bytes(raw: &Spanned<String>) -> Result<u64, FileError> {
     parse_bytes(raw.get_ref()).map_err(|e| FileError::at(raw.span(), e))
 }
 
-fn size(raw: &Spanned<String>) -> Result<usize, FileError> {
+pub(crate) fn size(raw: &Spanned<String>) -> Result<usize, FileError> {
     usize::try_from(bytes(raw)?).map_err(|_| FileError::at(raw.span(), "this machine cannot hold that much"))
 }
 
-fn relative_file(raw: &Spanned<String>) -> Result<String, FileError> {
+pub(crate) fn relative_file(raw: &Spanned<String>) -> Result<String, FileError> {
     let text = raw.get_ref();
     match PathPattern::new(text) {
         Ok(p) if p.folder() == "site" && !text.contains(['*', '?', '[', '{']) => Ok(text.clone()),

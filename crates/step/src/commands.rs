@@ -17,6 +17,21 @@ pub struct Output {
 /// [`HostError`]: `UnknownName` when the policy knows no such command, `TimedOut` when it was killed at its limit,
 /// `Failed` when its exit status is not one that the policy expects.
 pub fn run(command: &str) -> Result<Output, HostError> {
-    let output = host::run(command)?;
-    Ok(Output { stdout: output.stdout, stderr: output.stderr })
+    Ok(Output::from(host::run(command)?))
+}
+
+/// The same for a command with parameters, `(name, value)` each once. The policy says what each value may be.
+///
+/// # Errors
+/// As [`run`], and `Denied` for a value that policy does not allow, a parameter that it does not know, or one that is missing.
+pub fn run_with(command: &str, parameters: &[(&str, &str)]) -> Result<Output, HostError> {
+    let parameters: Vec<(String, String)> =
+        parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Ok(Output::from(host::run_with(command, &parameters)?))
+}
+
+impl From<host::Output> for Output {
+    fn from(output: host::Output) -> Self {
+        Output { stdout: output.stdout, stderr: output.stderr }
+    }
 }

@@ -35,7 +35,7 @@
 //! relative to it. Each step runs in a fresh instance: nothing is remembered from one step to the next but what the site
 //! itself holds.
 //!
-//! - [`files`], [`flags`], [`processes`], [`services`], [`commands`], [`log`]: what the host does for a step, by name
+//! - [`files`], [`flags`], [`processes`], [`services`], [`commands`], [`http`], [`git`], [`log`]: what the host does for a step, by name
 //! - [`Result`], [`Failure`], [`HostError`], [`Context`], [`ensure!`], [`fail!`]: how a step says that it came to nothing
 //! - [`steps!`]: which function is which step
 //!
@@ -47,6 +47,8 @@ pub mod commands;
 mod failure;
 pub mod files;
 pub mod flags;
+pub mod git;
+pub mod http;
 pub mod log;
 mod macros;
 pub mod processes;

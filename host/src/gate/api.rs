@@ -145,6 +145,22 @@ pub struct CommandPrinted {
     pub stderr: String,
 }
 
+/// What came back over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct HttpAnswer {
+    pub status: u16,
+    pub body: String,
+}
+
+/// How the paths of a restore point are; paths are relative to its repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct RestoreState {
+    pub differing: Vec<String>,
+    pub uncommitted: Vec<String>,
+}
+
 /// Where a line of a step comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]

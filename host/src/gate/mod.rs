@@ -5,6 +5,7 @@
 //! and what can be long (a check of a whole directory, a command) has a limit or a deadline.
 
 mod api;
+mod calls;
 mod handles;
 mod ledger;
 mod named;

@@ -14,7 +14,7 @@ use unship_rollback::{Effect, Image, ServiceAction};
 const LOOK: Duration = Duration::from_secs(30);
 
 impl Gate {
-    fn demand_named(&mut self, key: &'static str, name: &str) -> Call<Name> {
+    pub(super) fn demand_named(&mut self, key: &'static str, name: &str) -> Call<Name> {
         match self.grant.named(key, name) {
             Ok(name) => {
                 self.ledger.accessed(key, name.to_string());
@@ -280,8 +280,11 @@ impl Gate {
     ///
     /// # Errors
     /// A refusal for the guest, or a stop.
-    pub fn command_run(&mut self, command: &str) -> Call<CommandPrinted> {
+    pub fn command_run(&mut self, command: &str, parameters: &[(String, String)]) -> Call<CommandPrinted> {
         let name = self.demand_named("commands.run", command)?;
+        if let Some((parameter, _)) = parameters.first() {
+            return Err(Refusal::Denied(format!("the command {name} has no parameter {parameter:?}")).into());
+        }
         let Some(meaning) = self.world.definitions.commands.get(&name).cloned() else {
             return Err(Refusal::UnknownName(format!("no `[commands.{name}]` in the policies")).into());
         };

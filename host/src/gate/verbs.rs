@@ -73,6 +73,10 @@ impl Gate {
         }
     }
 
+    fn demand_edit(&mut self, place: &Place, pointer: &str) -> Call<()> {
+        self.grant.edit(place, pointer).map_err(|denial| self.deny_call(denial))
+    }
+
     /// `files.replace`: see the WIT. Nothing is done when the bytes agree already.
     ///
     /// # Errors
@@ -259,7 +263,7 @@ impl Gate {
     /// A refusal for the guest, or a stop.
     pub fn files_edit(&mut self, path: &str, pointer: &str, expected: &str, value: &str) -> Call<()> {
         self.with_named(path, |gate, found| {
-            gate.demand_call(FileRight::Edit, &found.place)?;
+            gate.demand_edit(&found.place, pointer)?;
             let Some(format) = edit::format_of(&found.place.path) else {
                 return Err(Refusal::Failed(format!("{path} is neither YAML, JSON nor TOML by its name")).into());
             };

@@ -55,7 +55,7 @@ pub enum LinkError {
 }
 
 /// Links a component to the standard WASI interfaces and to those of `unship:step` in `requested` (`files`,
-/// `feature-flags`, `processes`, `services`, `commands`). `progress` needs no request.
+/// `feature-flags`, `processes`, `services`, `commands`, `http`, `git`). `progress` needs no request.
 ///
 /// # Errors
 /// [`LinkError`] names the first import that it may not have.
@@ -143,12 +143,14 @@ fn add_gate(l: &mut Linker<StepState>) -> wasmtime::Result<()> {
 }
 
 fn add_unship(l: &mut Linker<StepState>, interface: &str) -> wasmtime::Result<()> {
-    use step_v1::unship::step::{commands, feature_flags, files, processes, services};
+    use step_v1::unship::step::{commands, feature_flags, files, git, http, processes, services};
     match interface {
         "files" => files::add_to_linker::<_, HasSelf<StepState>>(l, |state| state),
         "feature-flags" => feature_flags::add_to_linker::<_, HasSelf<StepState>>(l, |state| state),
         "processes" => processes::add_to_linker::<_, HasSelf<StepState>>(l, |state| state),
         "services" => services::add_to_linker::<_, HasSelf<StepState>>(l, |state| state),
+        "http" => http::add_to_linker::<_, HasSelf<StepState>>(l, |state| state),
+        "git" => git::add_to_linker::<_, HasSelf<StepState>>(l, |state| state),
         "commands" => commands::add_to_linker::<_, HasSelf<StepState>>(l, |state| state),
         // Asking for what does not exist gives nothing; a component that imports it does not fit.
         _ => Ok(()),

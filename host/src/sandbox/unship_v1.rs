@@ -1,7 +1,9 @@
 //! `unship:step@1.0.0` over the gate: each function is one call, and translates.
 
 use super::{
-    bindings::step_v1::unship::step::{commands, feature_flags, files, processes, progress, services, types},
+    bindings::step_v1::unship::step::{
+        commands, feature_flags, files, git, http, processes, progress, services, types,
+    },
     state::StepState,
 };
 use crate::gate::{CallFault, LogSource, ProcessSeen, Refusal, Stop};
@@ -103,8 +105,32 @@ impl services::Host for StepState {
 
 impl commands::Host for StepState {
     fn run(&mut self, command: String) -> Call<commands::Output> {
-        let printed = self.shared.gate().command_run(&command)?;
+        self.run_with(command, Vec::new())
+    }
+    fn run_with(&mut self, command: String, parameters: Vec<(String, String)>) -> Call<commands::Output> {
+        let printed = self.shared.gate().command_run(&command, &parameters)?;
         Ok(commands::Output { stdout: printed.stdout, stderr: printed.stderr })
+    }
+}
+
+impl http::Host for StepState {
+    fn get(&mut self, call: String) -> Call<http::Response> {
+        let answer = self.shared.gate().http_get(&call)?;
+        Ok(http::Response { status: answer.status, body: answer.body })
+    }
+    fn call(&mut self, call: String) -> Call<http::Response> {
+        let answer = self.shared.gate().http_call(&call)?;
+        Ok(http::Response { status: answer.status, body: answer.body })
+    }
+}
+
+impl git::Host for StepState {
+    fn status(&mut self, point: String) -> Call<git::State> {
+        let state = self.shared.gate().git_status(&point)?;
+        Ok(git::State { differing: state.differing, uncommitted: state.uncommitted })
+    }
+    fn restore(&mut self, point: String) -> Call<u64> {
+        Ok(self.shared.gate().git_restore(&point)?)
     }
 }
 
