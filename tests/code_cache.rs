@@ -1,4 +1,4 @@
-//! Precompiled code: kept, used, and never believed unless this site made it for this very bundle.
+//! Precompiled code: kept, used, and never believed unless this site made it for this very component.
 
 use crate::support::{Ran, Site, UNSHIP, guest};
 use std::{
@@ -15,6 +15,14 @@ fn site() -> Site {
     site.write("a.txt", "a");
     site.probe("1", &["read", "a.txt"], GRANTS);
     site
+}
+
+/// A story of another component than [`site`]'s.
+fn other_component(site: &Site, id: &str) {
+    let manifest = format!(
+        "story = \"{id}\"\nversion = \"1.0.0\"\ntitle = \"other\"\n[[step]]\nname = \"other\"\ntitle = \"other\"\n"
+    );
+    site.story(id, &guest("args-env.wasm"), &manifest, "[grants.other]\n");
 }
 
 /// The cached code of all stories.
@@ -108,7 +116,7 @@ fn code_of_another_story_is_noticed() {
     let site = site();
     let _ = site.unship(["plan", "1"]).exits(0);
     let first = only(&site);
-    site.probe("2", &["create", "b.txt"], "files.create = [\"b.txt\"]");
+    other_component(&site, "2");
     let _ = site.unship(["plan", "2"]).exits(0);
     let second = kept(&site).into_iter().find(|path| *path != first).expect("the code of story 2");
     fs::copy(&second, &first).expect("copied");
@@ -138,11 +146,14 @@ fn code_under_another_key_of_the_site_is_noticed() {
 }
 
 #[test]
-fn a_new_version_of_the_bundle_has_code_of_its_own() {
+fn a_new_component_has_code_of_its_own_and_a_new_manifest_needs_none() {
     let site = site();
     let _ = site.unship(["plan", "1"]).exits(0);
     let first = only(&site);
     site.probe("1", &["read", "a.txt", "--", "read", "a.txt"], GRANTS);
+    let _ = plan_without_compiler(&site, "1").exits(0);
+    assert_eq!(kept(&site), [first.as_path()]);
+    other_component(&site, "1");
     let _ = plan_without_compiler(&site, "1").exits(3).says("compile");
     let _ = site.unship(["plan", "1"]).exits(0);
     assert!(kept(&site).len() == 2 && kept(&site).contains(&first), "{:?}", kept(&site));

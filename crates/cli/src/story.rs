@@ -13,7 +13,7 @@ use unship_store::SiteStore;
 pub fn link(resolved: ResolvedStory, store: &SiteStore) -> Result<LinkedStory> {
     let component = to_component(resolved.bundle.component()).map_err(|e| unfit(&e))?;
     let engine = Engine::new().map_err(|e| machine(&e))?;
-    let key = key(&resolved.bundle.digest(), &engine);
+    let key = key(&component.bytes, &engine);
     let cache = store.code().map_err(|e| machine(&e))?;
     let code = match cache.open(&key).map_err(|e| machine(&e))?.map(|fd| load(&engine, fd)) {
         Some(Ok(code)) => code,
@@ -61,10 +61,11 @@ fn compile(component: &[u8]) -> Result<Vec<u8>> {
     Compiler::own().compile(component, &CompileLimits::default()).map_err(|e| unfit(&e))
 }
 
-/// Everything that native code depends on.
-fn key(bundle: &Digest, engine: &Engine) -> String {
+/// Everything that native code depends on: the component as the engine gets it, and the engine. A new manifest, policy or
+/// signature around the same component needs no new code.
+fn key(component: &[u8], engine: &Engine) -> String {
     let fingerprint: String = engine.fingerprint().iter().map(|b| format!("{b:02x}")).collect();
-    format!("{}-{}", bundle.hex(), &fingerprint[..32])
+    format!("{}-{}", Digest::of(component).hex(), &fingerprint[..32])
 }
 
 fn unfit(e: &(dyn std::error::Error + 'static)) -> CliError {

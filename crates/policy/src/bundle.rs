@@ -75,6 +75,9 @@ fn manifest_of(text: &str) -> Result<Manifest, BundleError> {
 #[derive(Debug, Clone)]
 pub struct Bundle {
     bytes: Arc<[u8]>,
+    /// Where the component ends and the manifest's section begins.
+    component: usize,
+    /// Where that ends, and with it what is signed.
     subject: usize,
     manifest: Manifest,
     manifest_text: Range<usize>,
@@ -230,7 +233,7 @@ impl Bundle {
                         "something was appended behind the signatures, at byte {start}"
                     )));
                 }
-                Some((MANIFEST, content)) if manifest.is_none() => manifest = Some((content, end)),
+                Some((MANIFEST, content)) if manifest.is_none() => manifest = Some((start, content, end)),
                 Some((MANIFEST, _)) => {
                     return Err(BundleError::Misplaced("the bundle holds two manifests".into()));
                 }
@@ -242,13 +245,13 @@ impl Bundle {
                 _ => {}
             }
         }
-        let Some((manifest_text, subject)) = manifest else {
+        let Some((component, manifest_text, subject)) = manifest else {
             return Err(BundleError::Misplaced("the bundle holds no manifest".into()));
         };
         let text = bytes.get(manifest_text.clone()).filter(|t| t.len() <= MANIFEST_BYTES_MAX);
         let text = text.and_then(|t| std::str::from_utf8(t).ok()).ok_or(BundleError::Damaged(manifest_text.start))?;
         let manifest = manifest_of(text)?;
-        Ok(Bundle { subject, manifest, manifest_text, signatures, bytes })
+        Ok(Bundle { component, subject, manifest, manifest_text, signatures, bytes })
     }
 
     /// Checks the signatures: for each of `roles` one key of `trust` that holds it must have signed, and no signature by
@@ -306,9 +309,9 @@ impl Bundle {
         self.signatures.iter().map(|(key, _)| *key)
     }
 
-    /// Component and manifest, without the signatures.
+    /// The component, without manifest and signatures.
     pub fn component(&self) -> &[u8] {
-        &self.bytes[..self.subject]
+        &self.bytes[..self.component]
     }
 }
 
@@ -321,7 +324,7 @@ fn signature(content: &[u8]) -> Option<(PublicKey, [u8; 64])> {
 }
 
 impl VerifiedBundle {
-    /// The bytes to compile: exactly those that were checked.
+    /// The bytes to compile: exactly those that were checked, without the manifest.
     pub fn component(&self) -> &[u8] {
         self.bundle.component()
     }
