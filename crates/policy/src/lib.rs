@@ -33,6 +33,7 @@ mod grant;
 mod ids;
 mod manifest;
 pub mod meaning;
+mod outside;
 mod pattern;
 mod pointer;
 mod site_policy;

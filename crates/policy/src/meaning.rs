@@ -110,13 +110,21 @@ pub struct GitMeaning {
     pub paths: Vec<String>,
 }
 
-/// Which processes a name means: executable and arguments, both as policy states them.
+/// Which processes a name means. All that is said must hold for one; at least one of `exe`, `args` and `cgroup` is said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SelectorMeaning {
     /// The executable, as `/proc/PID/exe` has it: absolute, or relative to the site. `None`: any.
     pub exe: Option<String>,
     /// Arguments (after the program's own name) that must stand in this order, next to each other, anywhere in the command line.
     pub args: Vec<String>,
+    /// The user as whom it runs, by name or number: real, effective and saved id alike. `None`: any.
+    pub user: Option<String>,
+    /// Path of the control group (the unified hierarchy; where there is none, systemd's) in or below which it is. `None`: any.
+    pub cgroup: Option<String>,
+    /// File, relative to the site, that holds its decimal process id. `None`: any.
+    pub pid_file: Option<String>,
+    /// Those that it started, and those that these started, are meant as well, whatever they are.
+    pub tree: bool,
     /// Between SIGTERM and SIGKILL.
     pub grace: Duration,
 }

@@ -4,7 +4,8 @@ use crate::{
     FileError,
     calls::{RawGitMeaning, RawHttpMeaning},
     meaning::Limits,
-    tables::{Definitions, RawCommand, RawDefinitions, RawFlagsMeaning, RawLimits, RawSelector, RawService, duration},
+    outside::{RawCommand, RawSelector, RawService},
+    tables::{Definitions, RawDefinitions, RawFlagsMeaning, RawLimits, duration},
 };
 use serde::Deserialize;
 use std::{collections::BTreeMap, time::Duration};

@@ -4,10 +4,8 @@ use crate::{
     Capabilities, FileError, Name, StoryId,
     calls::{RawGitMeaning, RawHttpMeaning},
     meaning::Limits,
-    tables::{
-        Definitions, RawCapabilities, RawCommand, RawDefinitions, RawFlagsMeaning, RawLimits, RawSelector, RawService,
-        name,
-    },
+    outside::{RawCommand, RawSelector, RawService},
+    tables::{Definitions, RawCapabilities, RawDefinitions, RawFlagsMeaning, RawLimits, name},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, ops::Range};

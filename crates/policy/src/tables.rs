@@ -6,6 +6,7 @@ use crate::{
     calls::{RawGitMeaning, RawHttpMeaning},
     duration::{parse_bytes, parse_duration},
     meaning::{CommandMeaning, FlagsMeaning, GitMeaning, HttpMeaning, Limits, SelectorMeaning, ServiceMeaning},
+    outside::{RawCommand, RawSelector, RawService},
 };
 use serde::Deserialize;
 use std::{
@@ -128,7 +129,7 @@ fn names(texts: &Texts) -> Result<BTreeSet<Name>, FileError> {
     Ok(set)
 }
 
-fn patterns(texts: &Texts) -> Result<Vec<PathPattern>, FileError> {
+pub(crate) fn patterns(texts: &Texts) -> Result<Vec<PathPattern>, FileError> {
     let mut all: Vec<PathPattern> = Vec::new();
     for text in texts {
         let pattern = PathPattern::new(text.get_ref()).map_err(|e| FileError::at(text.span(), e.to_string()))?;
@@ -213,47 +214,6 @@ impl RawCapabilities {
             git_restore: names(&git.restore)?,
         })
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct RawCommand {
-    argv: Spanned<Vec<String>>,
-    timeout: Spanned<String>,
-    #[serde(default)]
-    expect: Option<Vec<i32>>,
-    #[serde(default)]
-    simulated_stdout: String,
-    #[serde(default)]
-    simulated_releases: Texts,
-    #[serde(default)]
-    env: BTreeMap<String, String>,
-    #[serde(default)]
-    output: Option<Spanned<String>>,
-    #[serde(default)]
-    undo: Option<Spanned<Vec<String>>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct RawService {
-    manager: Spanned<String>,
-    pid_file: Spanned<String>,
-    process: RawSelector,
-    start: Spanned<Vec<String>>,
-    healthy: Spanned<Vec<String>>,
-    timeout: Spanned<String>,
-    #[serde(default)]
-    env: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct RawSelector {
-    exe: Option<Spanned<String>>,
-    #[serde(default)]
-    args: Vec<String>,
-    grace: Spanned<String>,
 }
 
 #[derive(Deserialize)]
@@ -343,14 +303,6 @@ impl RawDefinitions<'_> {
     }
 }
 
-fn argv(raw: &Spanned<Vec<String>>) -> Result<Vec<String>, FileError> {
-    let argv = raw.get_ref();
-    match argv.first() {
-        Some(program) if !program.is_empty() && !argv.iter().any(|a| a.contains('\0')) => Ok(argv.clone()),
-        _ => Err(FileError::at(raw.span(), "an argument vector needs a program, and no NUL anywhere")),
-    }
-}
-
 pub(crate) fn duration(raw: &Spanned<String>) -> Result<Duration, FileError> {
     parse_duration(raw.get_ref()).map_err(|e| FileError::at(raw.span(), e))
 }
@@ -369,55 +321,6 @@ pub(crate) fn relative_file(raw: &Spanned<String>) -> Result<String, FileError> 
         Ok(p) if p.folder() == "site" && !text.contains(['*', '?', '[', '{']) => Ok(text.clone()),
         Ok(_) => Err(FileError::at(raw.span(), "one file of the site is wanted here, not a pattern")),
         Err(e) => Err(FileError::at(raw.span(), e.to_string())),
-    }
-}
-
-impl RawCommand {
-    fn parse(&self) -> Result<CommandMeaning, FileError> {
-        Ok(CommandMeaning {
-            argv: argv(&self.argv)?,
-            timeout: duration(&self.timeout)?,
-            expect: self.expect.clone().unwrap_or_else(|| vec![0]),
-            simulated_stdout: self.simulated_stdout.clone(),
-            simulated_releases: patterns(&self.simulated_releases)?,
-            env: self.env.clone(),
-            output_bytes_max: self.output.as_ref().map_or(Ok(64 << 10), size)?,
-            undo: self.undo.as_ref().map(argv).transpose()?,
-        })
-    }
-}
-
-impl RawService {
-    fn parse(&self) -> Result<ServiceMeaning, FileError> {
-        if self.manager.get_ref() != "pid-file" {
-            return Err(FileError::at(self.manager.span(), format!("unknown manager {:?}", self.manager.get_ref()))
-                .help("the managers of this version: `pid-file`"));
-        }
-        Ok(ServiceMeaning {
-            pid_file: relative_file(&self.pid_file)?,
-            selector: self.process.parse()?,
-            start: argv(&self.start)?,
-            healthy: argv(&self.healthy)?,
-            timeout: duration(&self.timeout)?,
-            env: self.env.clone(),
-        })
-    }
-}
-
-impl RawSelector {
-    fn parse(&self) -> Result<SelectorMeaning, FileError> {
-        if self.exe.is_none() && self.args.is_empty() {
-            return Err(FileError::at(
-                self.grace.span(),
-                "a selector with neither `exe` nor `args` means every process",
-            )
-            .help("name the executable, or arguments that only the meant process has"));
-        }
-        Ok(SelectorMeaning {
-            exe: self.exe.as_ref().map(|e| e.get_ref().clone()),
-            args: self.args.clone(),
-            grace: duration(&self.grace)?,
-        })
     }
 }
 

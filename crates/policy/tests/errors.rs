@@ -196,6 +196,16 @@ fn site_policy() {
             ("an unknown manager", "\"pid-file\"", "\"runit\""),
             ("a selector of everything", "exe = \"bin/worker\"\n", ""),
             ("no grace", "grace = \"10s\"", "grace = \"-1s\""),
+            ("a selector of a user alone", "exe = \"bin/worker\"", "user = \"web\""),
+            ("a selector of a pid file alone", "exe = \"bin/worker\"", "pid-file = \"run/worker.pid\""),
+            ("an empty executable", "exe = \"bin/worker\"", "exe = \"\""),
+            ("a user that is none", "grace = \"10s\"", "user = \"w eb\"\ngrace = \"10s\""),
+            ("a user's number that is none", "grace = \"10s\"", "user = \"-1\"\ngrace = \"10s\""),
+            ("a control group of all", "exe = \"bin/worker\"", "cgroup = \"/\""),
+            ("a control group that is no path", "exe = \"bin/worker\"", "cgroup = \"web.service\""),
+            ("a control group above", "exe = \"bin/worker\"", "cgroup = \"/a/../b\""),
+            ("a pid file outside", "grace = \"10s\"", "pid-file = \"/run/x.pid\"\ngrace = \"10s\""),
+            ("a tree that is no yes or no", "grace = \"10s\"", "tree = \"yes\"\ngrace = \"10s\""),
         ],
     );
     insta::assert_snapshot!("site_policy", report(&cases, SitePolicy::parse));

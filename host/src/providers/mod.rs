@@ -5,12 +5,17 @@
 
 pub mod command;
 pub mod deadline;
+mod family;
 pub mod flags;
 mod holders;
+pub mod pid_file;
 pub mod process;
 mod procfs;
+mod selector;
 pub mod service;
 
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 mod testing;
 

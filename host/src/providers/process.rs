@@ -2,14 +2,21 @@
 //!
 //! A process is signalled only through a handle (pidfd) that was opened *before* the last look at who it is: a pid that
 //! was given to somebody else in between is never hit. Never meant, whatever the selector says: this process, those it
-//! descends from, pid 1, threads of the kernel, and what is dead already.
+//! descends from, pid 1, threads of the kernel, and what is dead already. With `tree`, what those that are meant started is
+//! stopped with them, and it is looked again and again who joined them meanwhile.
 
-use super::{Deadline, TimedOut, procfs};
+use super::{
+    Deadline, TimedOut,
+    family::{self, Family, Member},
+    pid_file::PidFileError,
+    procfs,
+    selector::Selector,
+};
 use rustix::process::Signal;
 use std::{
-    fs, io,
-    os::{fd::OwnedFd, unix::ffi::OsStrExt, unix::fs::MetadataExt},
-    path::{Path, PathBuf},
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::Path,
     thread,
     time::Duration,
 };
@@ -25,13 +32,19 @@ const RESPAWN_WATCH: Duration = Duration::from_millis(50);
 /// Time for the look after the last signal, should the deadline have passed by then.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 const WATCH_EVERY: Duration = Duration::from_millis(5);
+/// While a tree is stopped, how often it is looked whether it grew.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Why processes can be neither listed nor stopped.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum ProcessError {
-    #[error("the selector names neither an executable nor arguments, so it would mean every process")]
+    #[error("the selector names neither an executable, arguments nor a control group, so it would mean every process")]
     SelectsAll,
+    #[error("there is no user `{user}` in /etc/passwd; a user of another directory is named by number")]
+    NoUser { user: String },
+    #[error(transparent)]
+    PidFile(#[from] PidFileError),
     #[error(
         "process {process} has the selector's arguments, but its executable cannot be read; it takes the rights of its user"
     )]
@@ -53,22 +66,28 @@ fn listed(processes: &[ProcessInfo]) -> String {
     shown.join(", ")
 }
 
-/// The live processes that `selector` means, in the order of their pids.
+/// The live processes that `selector` means, with `tree` also what they started, in the order of their pids.
 ///
 /// # Errors
 /// [`ProcessError`]. A process that has the arguments, but whose executable may not be read, is an error: it could be
 /// meant. With a selector of an executable alone, other users' processes that cannot be read are left out.
 pub fn list(site: &Path, selector: &SelectorMeaning, deadline: Deadline) -> Result<Vec<ProcessInfo>, ProcessError> {
-    let mut found = Vec::new();
-    let selector = Selector::new(site, selector)?;
+    let mut found = BTreeMap::new();
+    let mut roots = Vec::new();
+    let meant = Selector::new(site, selector)?;
     for pid in procfs::pids()? {
         deadline.check("looking for processes")?;
-        if let Some(process) = selector.matches(pid)? {
-            found.push(process);
+        if let Some((stat, process)) = meant.matches(pid)? {
+            roots.push(stat);
+            found.insert(pid, process);
         }
     }
-    found.sort_by_key(|process| process.pid);
-    Ok(found)
+    if selector.tree && !roots.is_empty() {
+        for stat in family::started_by(&procfs::stats()?, &roots, meant.spared()) {
+            found.entry(stat.pid).or_insert_with(|| procfs::info(&stat, &procfs::arguments(stat.pid)));
+        }
+    }
+    Ok(found.into_values().collect())
 }
 
 /// SIGTERM, the selector's grace, SIGKILL, for all that `selector` means; also for those that appear meanwhile. Returns
@@ -86,14 +105,15 @@ fn stop_watching(
     deadline: Deadline,
     watch: Duration,
 ) -> Result<Vec<ProcessInfo>, ProcessError> {
-    let selector = Selector::new(site, meaning)?;
     let mut stopped = Vec::new();
     let mut meant = list(site, meaning, deadline)?;
     for _ in 0..2 {
         if meant.is_empty() {
             return Ok(stopped);
         }
-        stopped.extend(stop_these(&selector, &meant, meaning.grace, deadline)?);
+        // Made anew each round: what is started again may have written its pid file anew.
+        let selector = Selector::new(site, meaning)?;
+        stopped.extend(stop_these(&selector, meaning, &meant, deadline, |_| ())?);
         // They were stopped, however late: whether they are really gone is still worth a look.
         let look = Ord::max(deadline, Deadline::after(LAST_LOOK));
         let watch = look.min(watch);
@@ -110,7 +130,8 @@ fn stop_watching(
     }
 }
 
-/// Stops this one process if it is still the one that `meaning` means; `None` when it is gone or somebody else.
+/// Stops this one process, with `tree` and all that it started, if it is still the one that `meaning` means; `None` when
+/// it is gone or somebody else.
 pub(super) fn stop_one(
     site: &Path,
     meaning: &SelectorMeaning,
@@ -118,140 +139,104 @@ pub(super) fn stop_one(
     deadline: Deadline,
 ) -> Result<Option<ProcessInfo>, ProcessError> {
     let selector = Selector::new(site, meaning)?;
-    let Some(process) = selector.matches(pid)? else { return Ok(None) };
-    Ok(stop_these(&selector, &[process], meaning.grace, deadline)?.pop())
+    let Some((_, process)) = selector.matches(pid)? else { return Ok(None) };
+    let stopped = stop_these(&selector, meaning, &[process], deadline, |_| ())?;
+    Ok(stopped.into_iter().find(|process| process.pid == pid))
 }
 
 /// The process `pid` if `meaning` means it.
 pub(super) fn find(site: &Path, meaning: &SelectorMeaning, pid: u32) -> Result<Option<ProcessInfo>, ProcessError> {
-    Selector::new(site, meaning)?.matches(pid)
+    Ok(Selector::new(site, meaning)?.matches(pid)?.map(|(_, process)| process))
 }
 
+/// Stops those of `processes` that are still meant, with `tree` all that they started too. `before_handle` is called with
+/// each pid before its handle is opened: there a test puts another process in its place.
 fn stop_these(
     selector: &Selector<'_>,
+    meaning: &SelectorMeaning,
     processes: &[ProcessInfo],
-    grace: Duration,
     deadline: Deadline,
+    mut before_handle: impl FnMut(u32),
 ) -> Result<Vec<ProcessInfo>, ProcessError> {
-    let mut held: Vec<(ProcessInfo, OwnedFd)> = Vec::new();
+    let mut stopping =
+        Stopping { family: Family::sparing(selector.spared().to_vec()), tree: meaning.tree, names: BTreeMap::new() };
     for process in processes {
+        before_handle(process.pid);
         let Some(handle) = procfs::handle(process.pid)? else { continue };
-        if selector.matches(process.pid)?.is_some_and(|now| now.start_time == process.start_time) {
-            held.push((process.clone(), handle));
+        if let Some((stat, now)) = selector.matches(process.pid)?
+            && now.start_time == process.start_time
+        {
+            stopping.family.add(stat, handle);
         }
     }
-    send(&held, Signal::TERM)?;
     // A stopped process looks at SIGTERM only once it goes on.
-    send(&held, Signal::CONT)?;
-    let gone = procfs::wait_gone(held.iter().map(|(_, handle)| handle), deadline.min(grace))?;
-    let mut gone = gone.into_iter();
-    let (stopped, left): (Vec<_>, Vec<_>) = held.into_iter().partition(|_| gone.next() == Some(true));
-    send(&left, Signal::KILL)?;
-    let gone = procfs::wait_gone(left.iter().map(|(_, handle)| handle), Deadline::after(KILL_TIME))?;
-    if gone.contains(&false) {
-        let processes = left.into_iter().zip(gone).filter(|(_, gone)| !gone).map(|((process, _), _)| process).collect();
-        return Err(ProcessError::StillThere { processes });
+    if !stopping.signal(&[Signal::TERM, Signal::CONT], deadline.min(meaning.grace))?
+        && !stopping.signal(&[Signal::KILL], Deadline::after(KILL_TIME))?
+    {
+        return Err(ProcessError::StillThere { processes: stopping.alive()? });
     }
-    Ok(stopped.into_iter().chain(left).map(|(process, _)| process).collect())
+    Ok(stopping.names.into_values().collect())
 }
 
-fn send(held: &[(ProcessInfo, OwnedFd)], signal: Signal) -> Result<(), ProcessError> {
-    for (process, handle) in held {
-        procfs::signal(handle, signal)
-            .map_err(|source| ProcessError::NotSignalled { process: process.clone(), source })?;
-    }
-    Ok(())
+struct Stopping {
+    family: Family,
+    tree: bool,
+    /// By pid, as they were called before the first signal.
+    names: BTreeMap<u32, ProcessInfo>,
 }
 
-/// A selector made ready for this site.
-struct Selector<'m> {
-    exe: Option<Executable>,
-    args: &'m [String],
-    spared: Vec<u32>,
-}
-
-/// The executable as `/proc` would show it, and the file that is there now.
-struct Executable {
-    path: PathBuf,
-    identity: Option<(u64, u64)>,
-}
-
-impl<'m> Selector<'m> {
-    fn new(site: &Path, meaning: &'m SelectorMeaning) -> Result<Selector<'m>, ProcessError> {
-        if meaning.exe.is_none() && meaning.args.is_empty() {
-            return Err(ProcessError::SelectsAll);
-        }
-        let exe = match &meaning.exe {
-            Some(exe) => {
-                // The executable may be gone while its process lives: then its place in the real site counts.
-                let place = fs::canonicalize(site)?.join(exe);
-                let path = fs::canonicalize(&place).unwrap_or(place);
-                let identity = fs::metadata(&path).ok().map(|file| (file.dev(), file.ino()));
-                Some(Executable { path, identity })
+impl Stopping {
+    /// Sends `signals` to all, and to those that join the family until all are gone or the time is; answers whether all are.
+    fn signal(&mut self, signals: &[Signal], until: Deadline) -> Result<bool, ProcessError> {
+        let mut signalled = BTreeSet::new();
+        loop {
+            if self.tree {
+                self.family.grow(|_| false)?;
             }
-            None => None,
-        };
-        Ok(Selector { exe, args: &meaning.args, spared: spared() })
-    }
-
-    /// The process `pid`, if it is alive and meant.
-    fn matches(&self, pid: u32) -> Result<Option<ProcessInfo>, ProcessError> {
-        if self.spared.contains(&pid) {
-            return Ok(None);
-        }
-        let Some(stat) = procfs::stat(pid).filter(|stat| !stat.is_no_program) else { return Ok(None) };
-        let arguments = procfs::arguments(pid);
-        if !self.has_args(&arguments) {
-            return Ok(None);
-        }
-        let is_meant = self.exe.as_ref().map_or(Ok(true), |exe| exe.runs_as(pid));
-        // Somebody else's by now, or a dead one: then all the above was about nobody.
-        if procfs::stat(pid).is_none_or(|now| now.start_time != stat.start_time || now.is_no_program) {
-            return Ok(None);
-        }
-        match is_meant {
-            Ok(true) => Ok(Some(procfs::info(&stat, &arguments))),
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied && !self.args.is_empty() => {
-                Err(ProcessError::Uninspectable { process: procfs::info(&stat, &arguments) })
+            for Member { stat, handle } in self.family.members().filter(|member| signalled.insert(member.stat.pid)) {
+                let process =
+                    self.names.entry(stat.pid).or_insert_with(|| procfs::info(stat, &procfs::arguments(stat.pid)));
+                for signal in signals {
+                    procfs::signal(handle, *signal)
+                        .map_err(|source| ProcessError::NotSignalled { process: process.clone(), source })?;
+                }
             }
-            Ok(false) | Err(_) => Ok(None),
+            let round = if self.tree { until.min(LOOK_AGAIN) } else { until };
+            let are_gone = !self.gone(round)?.contains(&false);
+            if are_gone && !(self.tree && self.family.grow(|_| false)?) {
+                return Ok(true);
+            }
+            if until.remaining().is_zero() {
+                return Ok(false);
+            }
         }
     }
 
-    fn has_args(&self, arguments: &[Vec<u8>]) -> bool {
-        let own = arguments.get(1..).unwrap_or_default();
-        self.args.is_empty()
-            || own.windows(self.args.len()).any(|window| window.iter().zip(self.args).all(|(a, b)| a == b.as_bytes()))
+    fn gone(&self, until: Deadline) -> io::Result<Vec<bool>> {
+        procfs::wait_gone(self.family.members().map(|member| &member.handle), until)
+    }
+
+    fn alive(&self) -> io::Result<Vec<ProcessInfo>> {
+        let gone = self.gone(Deadline::after(Duration::ZERO))?;
+        let alive = self.family.members().zip(gone).filter(|(_, gone)| !gone);
+        Ok(alive.filter_map(|(member, _)| self.names.get(&member.stat.pid).cloned()).collect())
     }
 }
 
-impl Executable {
-    fn runs_as(&self, pid: u32) -> io::Result<bool> {
-        let link = format!("/proc/{pid}/exe");
-        let shown = fs::read_link(&link)?;
-        let path = self.path.as_os_str().as_bytes();
-        // An executable that was replaced since: its old process is still the one that is meant.
-        if shown.as_os_str().as_bytes().strip_suffix(b" (deleted)") == Some(path) {
-            return Ok(true);
-        }
-        // The same path may be another file in another mount namespace.
-        let same_file = || match (fs::metadata(&link), self.identity) {
-            (Ok(file), Some(identity)) => (file.dev(), file.ino()) == identity,
-            _ => true,
-        };
-        Ok(shown.as_os_str().as_bytes() == path && same_file())
-    }
-}
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
 
-/// Pid 1, this process and those it descends from.
-fn spared() -> Vec<u32> {
-    let mut spared = vec![1, std::process::id()];
-    let mut next = procfs::stat(std::process::id()).map(|stat| stat.parent);
-    while let Some(pid) = next.filter(|pid| !spared.contains(pid)) {
-        spared.push(pid);
-        next = procfs::stat(pid).map(|stat| stat.parent);
+    /// Stops those that were found before, with something done in between.
+    pub(in crate::providers) fn stop_known(
+        site: &Path,
+        meaning: &SelectorMeaning,
+        known: &[ProcessInfo],
+        deadline: Deadline,
+        between: impl FnMut(u32),
+    ) -> Result<Vec<ProcessInfo>, ProcessError> {
+        stop_these(&Selector::new(site, meaning)?, meaning, known, deadline, between)
     }
-    spared
 }
 
 #[cfg(test)]

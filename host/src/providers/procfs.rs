@@ -88,6 +88,31 @@ pub(super) fn pids() -> io::Result<Vec<u32>> {
     Ok(found)
 }
 
+/// All processes that are programs and alive, threads of the kernel left out.
+pub(super) fn stats() -> io::Result<Vec<Stat>> {
+    Ok(pids()?.into_iter().filter_map(stat).filter(|stat| !stat.is_no_program).collect())
+}
+
+/// Real, effective, saved and file system user ids. `None` when the process is gone.
+pub(super) fn users(pid: u32) -> Option<[u32; 4]> {
+    let status = fs::read(format!("/proc/{pid}/status")).ok()?;
+    // The program's own name stands in the first line, with its line breaks escaped.
+    let line = status.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
+    let ids: Vec<u32> = str::from_utf8(line).ok()?.split_ascii_whitespace().map_while(|id| id.parse().ok()).collect();
+    ids.try_into().ok()
+}
+
+/// Path of the control group: of the unified hierarchy, or of systemd's where there is none.
+pub(super) fn cgroup(pid: u32) -> Option<String> {
+    cgroup_of(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+}
+
+fn cgroup_of(text: &str) -> Option<String> {
+    let unified = text.lines().find_map(|line| line.strip_prefix("0::"));
+    let systemd = || text.lines().find_map(|line| line.split_once(":name=systemd:").map(|(_, path)| path));
+    unified.or_else(systemd).map(str::to_owned)
+}
+
 /// The arguments, the program's own name first. Empty when the process is gone.
 pub(super) fn arguments(pid: u32) -> Vec<Vec<u8>> {
     let mut line = Vec::new();
@@ -184,10 +209,19 @@ mod tests {
     }
 
     #[test]
+    fn a_control_group_is_that_of_the_unified_hierarchy_or_systemds() {
+        let both = "9:name=systemd:/a.slice\n4:memory:/b\n0::/c.slice/web.service\n";
+        assert_eq!(cgroup_of(both).as_deref(), Some("/c.slice/web.service"));
+        assert_eq!(cgroup_of("9:name=systemd:/a.slice\n4:memory:/b\n").as_deref(), Some("/a.slice"));
+        assert_eq!(cgroup_of("4:memory:/b\n"), None);
+    }
+
+    #[test]
     fn the_own_process_is_seen_as_it_is() {
         let own = stat(std::process::id()).expect("is there");
         assert!(!own.is_no_program && pids().expect("readable").contains(&own.pid) && all_visible());
-        assert!(!arguments(own.pid).is_empty());
+        assert!(!arguments(own.pid).is_empty() && cgroup(own.pid).is_some());
+        assert_eq!(users(own.pid).map(|ids| ids[1]), Some(rustix::process::geteuid().as_raw()));
         assert_eq!(arguments(u32::MAX), Vec::<Vec<u8>>::new());
         assert!(handle(u32::MAX).expect("no error").is_none());
     }

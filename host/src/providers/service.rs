@@ -6,23 +6,16 @@
 use super::{
     Deadline,
     command::{self, Capture, CommandError},
+    pid_file::{self, PidFileError},
     process::{self, ProcessError, ProcessInfo},
 };
-use rustix::{
-    fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2},
-    io::Errno,
-};
 use std::{
-    fs, io,
-    io::Read,
     path::Path,
     thread,
     time::{Duration, Instant},
 };
 use unship_policy::meaning::{CommandMeaning, ServiceMeaning};
 
-/// A pid file that is longer is none.
-const PID_FILE_BYTES_MAX: u64 = 32;
 /// Kept of what the commands print.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
 /// Between two looks at a service that is not healthy yet: the first, and the longest after doubling.
@@ -54,8 +47,8 @@ pub struct ServiceChange {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum ServiceError {
-    #[error("the pid file {path} cannot be trusted: {why}")]
-    PidFile { path: String, why: String },
+    #[error(transparent)]
+    PidFile(#[from] PidFileError),
     #[error("the {which} command of the service: {source}")]
     Command { which: &'static str, source: CommandError },
     #[error(transparent)]
@@ -72,7 +65,7 @@ pub enum ServiceError {
 /// [`ServiceError`] when that cannot be said. A service that is ill is no error.
 pub fn status(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Result<ServiceStatus, ServiceError> {
     let stopped = |detail: String| ServiceStatus { running: false, healthy: false, pid: None, detail };
-    let Some(pid) = read_pid(site, &meaning.pid_file)? else {
+    let Some(pid) = pid_file::read(site, &meaning.pid_file)? else {
         return Ok(stopped(format!("there is no pid file {}", meaning.pid_file)));
     };
     if process::find(site, &meaning.selector, pid)?.is_none() {
@@ -97,7 +90,7 @@ pub fn status(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Resu
 /// # Errors
 /// [`ServiceError`] when that cannot be said.
 pub fn is_running(site: &Path, meaning: &ServiceMeaning) -> Result<bool, ServiceError> {
-    match read_pid(site, &meaning.pid_file)? {
+    match pid_file::read(site, &meaning.pid_file)? {
         Some(pid) => Ok(process::find(site, &meaning.selector, pid)?.is_some()),
         None => Ok(false),
     }
@@ -130,7 +123,7 @@ pub fn stop(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Result
         let status = ServiceStatus { running: false, healthy: false, pid: None, detail };
         Ok(ServiceChange { changed, status })
     };
-    let Some(pid) = read_pid(site, &meaning.pid_file)? else {
+    let Some(pid) = pid_file::read(site, &meaning.pid_file)? else {
         return gone(false, format!("there is no pid file {}", meaning.pid_file));
     };
     let Some(stopped) = process::stop_one(site, &meaning.selector, pid, deadline)? else {
@@ -139,7 +132,7 @@ pub fn stop(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Result
             format!("the pid file {} is stale: process {pid} is gone or another program", meaning.pid_file),
         );
     };
-    if let Some(pid) = read_pid(site, &meaning.pid_file)?
+    if let Some(pid) = pid_file::read(site, &meaning.pid_file)?
         && let Some(now) = process::find(site, &meaning.selector, pid)?
     {
         return Err(ServiceError::Respawned { stopped, now });
@@ -167,7 +160,7 @@ fn wait_healthy(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Re
             Ok(status) if status.healthy => return Ok(status),
             Ok(status) => status.detail,
             // The service may just be writing it.
-            Err(e @ ServiceError::PidFile { .. }) => e.to_string(),
+            Err(e @ ServiceError::PidFile(_)) => e.to_string(),
             Err(e) => return Err(e),
         };
         if until.remaining().is_zero() {
@@ -189,33 +182,6 @@ fn command_of(meaning: &ServiceMeaning, argv: &[String]) -> CommandMeaning {
         output_bytes_max: OUTPUT_BYTES_MAX,
         undo: None,
     }
-}
-
-/// The pid that the file claims; `None` when there is no file. Only a regular file in the site is read, through no symlink.
-fn read_pid(site: &Path, pid_file: &str) -> Result<Option<u32>, ServiceError> {
-    let distrust = |why: String| ServiceError::PidFile { path: pid_file.to_owned(), why };
-    let failed = |e: io::Error| distrust(e.to_string());
-    let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let site = open(site, folder, Mode::empty()).map_err(|e| failed(e.into()))?;
-    let how = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let file = match openat2(&site, pid_file, how, Mode::empty(), within) {
-        Ok(file) => file,
-        Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP) => return Err(distrust("a symlink stands on the way to it".into())),
-        Err(Errno::XDEV) => return Err(distrust("it lies outside the site".into())),
-        Err(e) => return Err(failed(e.into())),
-    };
-    let found = fstat(&file).map_err(|e| failed(e.into()))?;
-    if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
-        return Err(distrust("it is not a regular file".into()));
-    }
-    let mut text = Vec::new();
-    fs::File::from(file).take(PID_FILE_BYTES_MAX + 1).read_to_end(&mut text).map_err(failed)?;
-    let digits = str::from_utf8(text.trim_ascii()).ok().filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
-    let pid =
-        digits.and_then(|digits| digits.parse().ok()).filter(|pid| *pid > 1 && text.len() as u64 <= PID_FILE_BYTES_MAX);
-    pid.map(Some).ok_or_else(|| distrust("it holds no decimal process id".into()))
 }
 
 #[cfg(test)]

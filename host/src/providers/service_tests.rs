@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::providers::testing::{ample, lives, program, strings, unique_seconds, until};
-use std::time::Instant;
+use rustix::fs::{FileType, Mode};
+use std::{fs, time::Instant};
 use unship_policy::meaning::SelectorMeaning;
 
 struct Site {
@@ -21,6 +22,10 @@ impl Site {
             selector: SelectorMeaning {
                 exe: Some(program("sleep")),
                 args: strings(&[&seconds]),
+                user: None,
+                cgroup: None,
+                pid_file: None,
+                tree: false,
                 grace: Duration::from_secs(20),
             },
             start: strings(&["sh", "-c", launch, "sh", &seconds]),

@@ -54,6 +54,10 @@ impl Running {
         self.child.id()
     }
 
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("can be asked").is_none()
+    }
+
     /// The next line that it prints.
     pub fn line(&mut self) -> String {
         let mut line = String::new();

@@ -2,11 +2,11 @@
 
 use crate::providers::{
     Deadline,
-    procfs::{self, Stat},
+    family::{Family, Member},
+    procfs,
 };
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use std::{
-    collections::BTreeMap,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     process::{Child, ExitStatus},
@@ -57,22 +57,22 @@ impl Session {
 
     fn kill_all(&self) {
         let end = Deadline::after(KILL_TIME);
-        let mut members = BTreeMap::new();
+        let mut family = Family::default();
         for (signal, until) in [(Signal::TERM, end.min(GRACE)), (Signal::KILL, end)] {
             while !until.remaining().is_zero() {
-                self.find_members(&mut members);
+                self.find_members(&mut family);
                 // A signal to the group meets also those that are being forked just now.
                 let _ = kill_process_group(self.pid, signal);
-                for (stat, handle) in members.values().filter(|(stat, _)| stat.group != self.pid()) {
+                for Member { stat, handle } in family.members().filter(|member| member.stat.group != self.pid()) {
                     if procfs::signal(handle, signal).is_err() {
                         tracing::warn!(pid = stat.pid, "a process of a command cannot be killed");
                     }
                 }
-                let handles = members.values().map(|(_, handle)| handle);
+                let handles = family.members().map(|member| &member.handle);
                 let round = if signal == Signal::TERM { until } else { until.min(Duration::from_millis(100)) };
                 match procfs::wait_gone(handles, round) {
                     Ok(gone) if gone.contains(&false) => {}
-                    Ok(_) if !self.find_members(&mut members) => return,
+                    Ok(_) if !self.find_members(&mut family) => return,
                     Ok(_) => {}
                     Err(error) => tracing::warn!(%error, "cannot wait for the processes of a command"),
                 }
@@ -85,31 +85,9 @@ impl Session {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// Adds what belongs to the session and is alive; answers whether anything new was found. A descendant that made a
-    /// session of its own is found as long as the chain of its parents is.
-    fn find_members(&self, members: &mut BTreeMap<u32, (Stat, OwnedFd)>) -> bool {
-        let Ok(pids) = procfs::pids() else { return false };
-        let all: Vec<Stat> = pids.into_iter().filter_map(procfs::stat).filter(|stat| !stat.is_no_program).collect();
-        let known = members.len();
-        loop {
-            let before = members.len();
-            for stat in &all {
-                let parent_is_member =
-                    members.get(&stat.parent).is_some_and(|(parent, _)| parent.start_time <= stat.start_time);
-                let belongs = stat.session == self.pid() || stat.parent == self.pid() || parent_is_member;
-                if !belongs || members.contains_key(&stat.pid) {
-                    continue;
-                }
-                if let Ok(Some(handle)) = procfs::handle(stat.pid)
-                    && procfs::stat(stat.pid).is_some_and(|now| now.start_time == stat.start_time)
-                {
-                    members.insert(stat.pid, (*stat, handle));
-                }
-            }
-            if members.len() == before {
-                return members.len() > known;
-            }
-        }
+    /// Adds what belongs to the session and is alive; answers whether anything new was found.
+    fn find_members(&self, family: &mut Family) -> bool {
+        family.grow(|stat| stat.session == self.pid() || stat.parent == self.pid()).unwrap_or(false)
     }
 }
 
