@@ -137,7 +137,8 @@ impl LinkedStory {
     pub fn plan(&self, setting: Setting<'_>, scratch: &Path) -> Result<Plan, PlanError> {
         let ground = Ground::Planned { scratch, bytes_max: self.resolved.limits.images_bytes_max };
         let definitions = self.resolved.definitions.clone();
-        let mut world = Box::new(World::open(setting.site, definitions, setting.run, ground)?);
+        let mut world =
+            Box::new(World::open(setting.site, definitions, setting.run, ground)?.held_by(&self.resolved.grants));
         let manifest = self.resolved.bundle.manifest();
         let mut plan = Plan {
             format: Plan::FORMAT,
@@ -183,7 +184,8 @@ impl LinkedStory {
     /// [`WorldError`] for the site's folders.
     pub fn check(&self, setting: Setting<'_>, mut seen: impl FnMut(&Checked)) -> Result<Vec<Checked>, WorldError> {
         let definitions = self.resolved.definitions.clone();
-        let mut world = Box::new(World::open(setting.site, definitions, setting.run, Ground::Live)?);
+        let mut world =
+            Box::new(World::open(setting.site, definitions, setting.run, Ground::Live)?.held_by(&self.resolved.grants));
         let mut all = Vec::new();
         for (index, unit) in self.resolved.bundle.manifest().units.iter().enumerate() {
             if unit.kind != UnitKind::Verification {
@@ -254,7 +256,9 @@ impl<'a> LiveRunner<'a> {
         faults: Arc<dyn Faults>,
     ) -> Result<LiveRunner<'a>, WorldError> {
         let definitions = story.resolved.definitions.clone();
-        let world = Box::new(World::open(setting.site, definitions, setting.run, Ground::Live)?);
+        let world = Box::new(
+            World::open(setting.site, definitions, setting.run, Ground::Live)?.held_by(&story.resolved.grants),
+        );
         Ok(LiveRunner { story, world: Some(world), recorder, images, faults, clock_ms: setting.clock_ms })
     }
 }

@@ -10,6 +10,7 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
+    path::Path,
 };
 
 /// What one step or check holds. Its only sources are [`resolve`] and, for `exec`, [`Grant::whole_folders`].
@@ -380,6 +381,27 @@ impl Grant {
         let inside = Place { folder: place.folder.clone(), path: place.path.join("\u{0}") };
         self.whole.contains_key(&place.folder)
             || self.requested.files.values().flatten().any(|p| p.lies_below(place) || p.matches(&inside))
+    }
+
+    /// By which right what lies at `place` could become something else: one held on it, on a directory above it, or on any
+    /// name beside it, as the key in a policy.
+    pub fn could_change(&self, place: &Place) -> Option<&'static str> {
+        let changing = || FileRight::ALL.into_iter().filter(|right| right.changes());
+        let at = |path: &Path| Place { folder: place.folder.clone(), path: path.to_owned() };
+        let on_it = changing().find(|right| self.holds(*right, place));
+        // A directory that is there cannot be created.
+        let above = || {
+            let mut directories = place.path.ancestors().skip(1);
+            directories.find_map(|path| {
+                changing().filter(|right| *right != FileRight::Create).find(|right| self.holds(*right, &at(path)))
+            })
+        };
+        // A name that nobody would write into a policy: who may use that may use any.
+        let beside = || {
+            let any = place.path.with_file_name("\u{0}");
+            changing().find(|right| self.holds(*right, &at(&any)))
+        };
+        on_it.or_else(above).or_else(beside).map(FileRight::key)
     }
 
     /// Whether hard links may be written through: only where every name of a file is the step's own, as with `exec`.

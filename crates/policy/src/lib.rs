@@ -23,6 +23,7 @@
 //! }
 //! ```
 
+mod argument;
 mod bundle;
 mod calls;
 mod capability;
@@ -41,6 +42,7 @@ mod story_policy;
 mod tables;
 mod trust;
 
+pub use argument::{Argument, ParameterError, ParameterKind};
 pub use bundle::{Bundle, BundleError, VerifiedBundle, pack, sign};
 pub use capability::{Capabilities, FileRight};
 pub use digest::Digest;

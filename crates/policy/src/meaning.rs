@@ -1,15 +1,17 @@
 //! What the operator's policy says a *name* means: a command line, a service, a selector of processes, the flags file,
 //! a folder, and the limits of a step. A guest only ever passes the name.
 
-use crate::PathPattern;
+use crate::{Argument, ParameterError, ParameterKind, PathPattern, argument};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// A command by name: exactly this argument vector, never a shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandMeaning {
-    /// Program and arguments. A program without a slash is looked up once in the fixed `PATH`; one with a slash is
-    /// relative to the site.
-    pub argv: Vec<String>,
+    /// Program and arguments, with places for values. A program without a slash is looked up once in the fixed `PATH`; one
+    /// with a slash is relative to the site.
+    pub argv: Vec<Argument>,
+    /// What each value may be.
+    pub parameters: BTreeMap<Name, ParameterKind>,
     /// How long it may take; afterwards its whole process group is killed.
     pub timeout: Duration,
     /// The exit statuses that count as success.
@@ -23,7 +25,27 @@ pub struct CommandMeaning {
     /// Bytes kept of each output stream; the rest is counted and dropped.
     pub output_bytes_max: usize,
     /// The command that takes this one back, if there is one. Without it the effect cannot be undone, and the plan says so.
+    pub undo: Option<Vec<Argument>>,
+}
+
+/// A command with every value in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandLine {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Those of the command that takes it back.
     pub undo: Option<Vec<String>>,
+}
+
+impl CommandMeaning {
+    /// The command with `values` in their places.
+    ///
+    /// # Errors
+    /// [`ParameterError`] naming the rule: a parameter that is unknown, given twice, missing, or not what it may be.
+    pub fn line(&self, values: &[(String, String)]) -> Result<CommandLine, ParameterError> {
+        let fill = |arguments: &Vec<Argument>| argument::filled(arguments, &self.parameters, values);
+        Ok(CommandLine { argv: fill(&self.argv)?, undo: self.undo.as_ref().map(fill).transpose()? })
+    }
 }
 
 /// A service by name: its pid file and the commands that start it and tell its health.
@@ -41,6 +63,13 @@ pub struct ServiceMeaning {
     pub timeout: Duration,
     /// Variables added to the otherwise empty environment of the commands.
     pub env: BTreeMap<String, String>,
+}
+
+impl ServiceMeaning {
+    /// The programs that start it and ask for its health.
+    pub fn programs(&self) -> impl Iterator<Item = &String> {
+        self.start.first().into_iter().chain(self.healthy.first())
+    }
 }
 
 /// A call over HTTP by name: exactly this request, to this origin.

@@ -1,18 +1,24 @@
 //! `[commands.NAME]`, `[services.NAME]` and `[processes.NAME]`: what runs outside the sandbox, as policy defines it.
 
 use crate::{
-    FileError,
+    Argument, FileError, Name, ParameterKind,
     meaning::{CommandMeaning, SelectorMeaning, ServiceMeaning},
-    tables::{Texts, duration, patterns, relative_file, size},
+    tables::{Texts, duration, name, patterns, relative_file, size},
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::Spanned;
 
+const NO_PROGRAM: &str = "an argument vector needs a program, and no NUL anywhere";
+/// Characters of a parameter's name kind at most: as long as a file's name can be.
+const NAME_CHARS_MAX: usize = 255;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct RawCommand {
-    argv: Spanned<Vec<String>>,
+    argv: Spanned<Texts>,
+    #[serde(default)]
+    parameters: BTreeMap<Spanned<String>, RawParameter>,
     timeout: Spanned<String>,
     #[serde(default)]
     expect: Option<Vec<i32>>,
@@ -25,7 +31,29 @@ pub(crate) struct RawCommand {
     #[serde(default)]
     output: Option<Spanned<String>>,
     #[serde(default)]
-    undo: Option<Spanned<Vec<String>>>,
+    undo: Option<Spanned<Texts>>,
+}
+
+/// `{ one-of = ["a", "b"] }`, `{ integer = { min = 1, max = 8 } }` or `{ name = { longest = 32 } }`.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RawParameter {
+    OneOf(Spanned<Texts>),
+    Integer(Spanned<RawInteger>),
+    Name(RawNameKind),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawInteger {
+    min: i64,
+    max: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawNameKind {
+    longest: Spanned<usize>,
 }
 
 #[derive(Deserialize)]
@@ -59,23 +87,102 @@ fn argv(raw: &Spanned<Vec<String>>) -> Result<Vec<String>, FileError> {
     let argv = raw.get_ref();
     match argv.first() {
         Some(program) if !program.is_empty() && !argv.iter().any(|a| a.contains('\0')) => Ok(argv.clone()),
-        _ => Err(FileError::at(raw.span(), "an argument vector needs a program, and no NUL anywhere")),
+        _ => Err(FileError::at(raw.span(), NO_PROGRAM)),
     }
 }
 
 impl RawCommand {
     pub fn parse(&self) -> Result<CommandMeaning, FileError> {
+        let mut parameters = BTreeMap::new();
+        for (key, raw) in &self.parameters {
+            parameters.insert(name(key)?, raw.parse()?);
+        }
+        let arguments = arguments(&self.argv, &parameters)?;
+        let used: Vec<&Name> = arguments.iter().flat_map(Argument::parameters).collect();
+        if let Some((unused, _)) =
+            self.parameters.iter().find(|(key, _)| !used.iter().any(|n| n.as_str() == key.get_ref()))
+        {
+            let message =
+                format!("nothing in `argv` uses this parameter; its place would be `{{{}}}`", unused.get_ref());
+            return Err(FileError::at(unused.span(), message));
+        }
         Ok(CommandMeaning {
-            argv: argv(&self.argv)?,
+            argv: arguments,
+            undo: self.undo.as_ref().map(|undo| self::arguments(undo, &parameters)).transpose()?,
+            parameters,
             timeout: duration(&self.timeout)?,
             expect: self.expect.clone().unwrap_or_else(|| vec![0]),
             simulated_stdout: self.simulated_stdout.clone(),
             simulated_releases: patterns(&self.simulated_releases)?,
             env: self.env.clone(),
             output_bytes_max: self.output.as_ref().map_or(Ok(64 << 10), size)?,
-            undo: self.undo.as_ref().map(argv).transpose()?,
         })
     }
+}
+
+impl RawParameter {
+    fn parse(&self) -> Result<ParameterKind, FileError> {
+        match self {
+            RawParameter::OneOf(raw) => {
+                if raw.get_ref().is_empty() {
+                    return Err(FileError::at(raw.span(), "no value is listed, so the command could never run"));
+                }
+                let mut values: Vec<String> = Vec::new();
+                for text in raw.get_ref() {
+                    let value = text.get_ref();
+                    if value.is_empty() || value.contains('\0') || values.contains(value) {
+                        return Err(FileError::at(
+                            text.span(),
+                            "a value is not empty, holds no NUL, and stands here once",
+                        ));
+                    }
+                    values.push(value.clone());
+                }
+                Ok(ParameterKind::OneOf(values))
+            }
+            RawParameter::Integer(raw) => {
+                let RawInteger { min, max } = *raw.get_ref();
+                if min > max {
+                    return Err(FileError::at(raw.span(), format!("no number is at least {min} and at most {max}")));
+                }
+                Ok(ParameterKind::Integer { min, max })
+            }
+            RawParameter::Name(raw) => match *raw.longest.get_ref() {
+                longest @ 1..=NAME_CHARS_MAX => Ok(ParameterKind::Name { longest }),
+                _ => Err(FileError::at(raw.longest.span(), format!("a name has 1 to {NAME_CHARS_MAX} characters"))),
+            },
+        }
+    }
+}
+
+/// The program, which is policy's alone, and its arguments, whose places all have a parameter.
+fn arguments(raw: &Spanned<Texts>, parameters: &BTreeMap<Name, ParameterKind>) -> Result<Vec<Argument>, FileError> {
+    let texts = raw.get_ref();
+    if texts.first().is_none_or(|program| program.get_ref().is_empty())
+        || texts.iter().any(|t| t.get_ref().contains('\0'))
+    {
+        return Err(FileError::at(raw.span(), NO_PROGRAM));
+    }
+    let mut all = Vec::new();
+    for (place, text) in texts.iter().enumerate() {
+        let wrong = |message: String| FileError::at(text.span(), message);
+        let argument = Argument::parse(text.get_ref()).map_err(wrong)?;
+        if let Some(parameter) = argument.parameters().next().filter(|_| place == 0) {
+            return Err(wrong(format!(
+                "the program is policy's alone to name; {{{parameter}}} would be a guest's choice"
+            )));
+        }
+        if let Some(unknown) = argument.parameters().find(|name| !parameters.contains_key(*name)) {
+            return Err(wrong(format!("there is no parameter `{unknown}`"))
+                .help("say in `parameters` what it may be; a brace itself is written twice"));
+        }
+        if let Some(open) = argument.open_to_options(parameters) {
+            return Err(wrong(format!("a value of `{open}` can begin with `-`, and would be read as an option here"))
+                .help("write the option before it in the same argument, such as `--level={level}`"));
+        }
+        all.push(argument);
+    }
+    Ok(all)
 }
 
 impl RawService {

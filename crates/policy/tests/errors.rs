@@ -211,6 +211,53 @@ fn site_policy() {
     insta::assert_snapshot!("site_policy", report(&cases, SitePolicy::parse));
 }
 
+const COMMAND: &str = r#"[site]
+name = "practice"
+bundles = "bundles"
+
+[commands.macro]
+argv = ["dbt", "run-operation", "{macro}", "--threads={n}", "{model}"]
+undo = ["dbt", "run-operation", "un-{macro}"]
+timeout = "60s"
+
+[commands.macro.parameters]
+macro = { one-of = ["drop-all", "drop-one"] }
+n = { integer = { min = -1, max = 8 } }
+model = { name = { longest = 40 } }
+"#;
+
+#[test]
+fn commands() {
+    assert!(SitePolicy::parse(COMMAND).is_ok());
+    let cases = changes(
+        COMMAND,
+        &[
+            ("unknown placeholder", "{model}", "{modell}"),
+            ("unknown placeholder of the way back", "un-{macro}", "un-{makro}"),
+            ("unused parameter", "{model}", "model"),
+            ("a placeholder for the program", "[\"dbt\", \"run-operation\", \"{macro}\"", "[\"{macro}\""),
+            ("a placeholder in the program", "[\"dbt\", \"run-operation\", \"{macro}\"", "[\"bin/{macro}\""),
+            ("a number that reads as an option", "--threads={n}", "{n}"),
+            ("a text that reads as an option", "\"drop-one\"", "\"--all\""),
+            ("a brace that begins nothing", "run-operation", "{\\\"a\\\":1}"),
+            ("a brace that ends nothing", "run-operation", "a}"),
+            ("no kind", "{ name = { longest = 40 } }", "{}"),
+            ("two kinds", "{ name = { longest = 40 } }", "{ name = { longest = 40 }, one-of = [\"a\"] }"),
+            ("an unknown kind", "{ name =", "{ text ="),
+            ("an unknown key of a kind", "longest = 40", "longest = 40, shortest = 1"),
+            ("a missing key of a kind", "min = -1, ", ""),
+            ("no value", "[\"drop-all\", \"drop-one\"]", "[]"),
+            ("an empty value", "\"drop-one\"", "\"\""),
+            ("a value twice", "\"drop-one\"", "\"drop-all\""),
+            ("no number", "max = 8", "max = -8"),
+            ("a name of no length", "longest = 40", "longest = 0"),
+            ("a name of any length", "longest = 40", "longest = 4000"),
+            ("a parameter's name that is none", "model = {", "\"mo del\" = {"),
+        ],
+    );
+    insta::assert_snapshot!("commands", report(&cases, SitePolicy::parse));
+}
+
 #[test]
 fn trust_root() {
     let public = SecretKey::from_seed(&[1; 32]).public().to_string();

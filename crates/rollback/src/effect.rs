@@ -3,7 +3,7 @@
 //! and taking back, a `match` arm a variant.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 use unship_policy::Digest;
 
 /// What a file holds after an effect.
@@ -71,8 +71,14 @@ pub enum Effect {
     ProcessStopped { selector: String },
     /// A service is started, stopped or restarted.
     ServiceChanged { service: String, action: ServiceAction },
-    /// A command of the policy ran.
-    CommandRan { command: String, argv: Vec<String>, undo: Option<Vec<String>> },
+    /// A command of the policy ran, with the values that the step gave it.
+    CommandRan {
+        command: String,
+        argv: Vec<String>,
+        undo: Option<Vec<String>>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        parameters: BTreeMap<String, String>,
+    },
 }
 
 /// How an effect can be taken back.

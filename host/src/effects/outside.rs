@@ -2,14 +2,15 @@
 
 use super::SiteEffects;
 use crate::{
-    providers::{Deadline, command, service},
+    providers::{
+        Deadline,
+        command::{self, Job},
+        service,
+    },
     tree::trash::Mark,
 };
 use std::time::Duration;
-use unship_policy::{
-    Name,
-    meaning::{CommandMeaning, ServiceMeaning},
-};
+use unship_policy::{Name, meaning::ServiceMeaning};
 use unship_rollback::{Effect, Image, ServiceAction, Undo, UndoError, UndoItem};
 
 /// Beyond the time-outs of policy, which end each part of it.
@@ -26,7 +27,10 @@ impl SiteEffects {
                 };
                 self.restore_service(service, *action, was_running)
             }
-            (Effect::CommandRan { command, .. }, Undo::Command(argv)) => self.run_back(command, &argv),
+            (Effect::CommandRan { command, parameters, .. }, Undo::Command(argv)) => {
+                let values: Vec<_> = parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+                self.run_back(command, &argv, &values)
+            }
             (_, Undo::Cannot(why)) => Err(UndoError::Cannot(why.to_owned())),
             (effect, _) => Err(UndoError::Failed(format!("`{effect}` is a change of files"))),
         }
@@ -60,17 +64,22 @@ impl SiteEffects {
         service::start(&self.site, meaning, deadline).map(|change| change.changed)
     }
 
-    /// Only what policy still names is run: a journal is no authority to start programs.
-    fn run_back(&self, command: &str, argv: &[String]) -> Result<Option<String>, UndoError> {
+    /// Only what policy still names is run, with values that it still takes: a journal is no authority to start programs.
+    fn run_back(
+        &self,
+        command: &str,
+        argv: &[String],
+        values: &[(String, String)],
+    ) -> Result<Option<String>, UndoError> {
         let known = Name::new(command).ok().and_then(|name| self.definitions.commands.get(&name));
-        let Some(known) = known.filter(|known| known.undo.as_deref() == Some(argv)) else {
+        let Some(known) = known.filter(|known| known.line(values).is_ok_and(|line| line.undo.as_deref() == Some(argv)))
+        else {
             return Err(UndoError::Failed(format!(
                 "the policies do not name `{}` as the way back of the command {command} any more",
                 unship_rollback::neutralise(&argv.join(" "))
             )));
         };
-        let meaning = CommandMeaning { argv: argv.to_vec(), undo: None, ..known.clone() };
-        match command::run(&self.site, &meaning, Deadline::after(LONGEST)) {
+        match command::run(&self.site, &Job::of(known, argv), Deadline::after(LONGEST)) {
             Ok(_) => Ok(None),
             Err(e) => Err(UndoError::Failed(format!("the way back of the command {command}: {e}"))),
         }

@@ -6,6 +6,7 @@
 
 mod api;
 mod calls;
+mod commands;
 mod handles;
 mod ledger;
 mod named;

@@ -1,9 +1,9 @@
-//! What a guest does by name: flags, processes, services, commands. The policy says what the name means; when planning,
+//! What a guest does by name: flags, processes, services. The policy says what the name means; when planning,
 //! nothing outside is touched and earlier planned steps are remembered.
 
-use super::{Call, CommandPrinted, Gate, Number, ProcessSeen, Refusal, ServiceSeen, Stop, show};
+use super::{Call, CallFault, Gate, Number, ProcessSeen, Refusal, ServiceSeen, Stop, show};
 use crate::{
-    providers::{command, flags, process, service},
+    providers::{flags, process, service},
     tree::{Source, trash::Mark},
 };
 use std::time::Duration;
@@ -172,19 +172,29 @@ impl Gate {
     }
 
     /// Marks the beginning of what is no file. From here on it counts as begun.
-    fn begin_unfiled(&mut self, number: Number, mark: &Mark) -> Call<()> {
+    pub(super) fn begin_unfiled(&mut self, number: Number, mark: &Mark) -> Call<()> {
         if let Some(slot) = self.site_slot(number)? {
             slot.begin(mark).map_err(|e| Stop::Ledger(format!("its beginning cannot be written down: {e}")))?;
         }
         Ok(())
     }
 
-    fn service(&self, name: &Name) -> Call<unship_policy::meaning::ServiceMeaning> {
-        let meaning = self.world.definitions.services.get(name).cloned();
-        meaning.ok_or_else(|| Refusal::UnknownName(format!("no `[services.{name}]` in the policies")).into())
+    fn service(&mut self, name: &Name) -> Call<unship_policy::meaning::ServiceMeaning> {
+        let Some(meaning) = self.world.definitions.services.get(name).cloned() else {
+            return Err(Refusal::UnknownName(format!("no `[services.{name}]` in the policies")).into());
+        };
+        // What a service runs may be just what the story replaces; the programs that start it and ask for its health not.
+        for program in meaning.programs() {
+            match self.demand_unchangeable(&format!("the service {name}"), std::slice::from_ref(program)) {
+                // A program that is not there is told by whoever needs it.
+                Ok(()) | Err(CallFault::Refused(Refusal::Failed(_))) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(meaning)
     }
 
-    fn service_now(&self, name: &Name) -> Call<ServiceSeen> {
+    fn service_now(&mut self, name: &Name) -> Call<ServiceSeen> {
         if let Some(running) = self.world.simulated.as_ref().and_then(|s| s.services.get(name)) {
             let detail = "as planned".to_owned();
             return Ok(ServiceSeen { running: *running, healthy: *running, detail });
@@ -196,7 +206,7 @@ impl Gate {
     }
 
     /// Without asking for its health, which costs a command and tells nothing that a stop or restart needs.
-    fn service_runs(&self, name: &Name) -> Call<bool> {
+    fn service_runs(&mut self, name: &Name) -> Call<bool> {
         if let Some(running) = self.world.simulated.as_ref().and_then(|s| s.services.get(name)) {
             return Ok(*running);
         }
@@ -274,54 +284,6 @@ impl Gate {
         let was = if running { "running" } else { "stopped" };
         self.ledger.made(number, effect, Some(Image::Value { was: was.to_owned() }), Vec::new())?;
         changed.map_err(|e| Refusal::Failed(e.to_string()).into())
-    }
-
-    /// `commands.run`.
-    ///
-    /// # Errors
-    /// A refusal for the guest, or a stop.
-    pub fn command_run(&mut self, command: &str, parameters: &[(String, String)]) -> Call<CommandPrinted> {
-        let name = self.demand_named("commands.run", command)?;
-        if let Some((parameter, _)) = parameters.first() {
-            return Err(Refusal::Denied(format!("the command {name} has no parameter {parameter:?}")).into());
-        }
-        let Some(meaning) = self.world.definitions.commands.get(&name).cloned() else {
-            return Err(Refusal::UnknownName(format!("no `[commands.{name}]` in the policies")).into());
-        };
-        let effect =
-            Effect::CommandRan { command: name.to_string(), argv: meaning.argv.clone(), undo: meaning.undo.clone() };
-        let number = self.ledger.intend(&effect)?;
-        self.begin_unfiled(number, &Mark::Run)?;
-        let printed = match &mut self.world.simulated {
-            Some(simulated) => {
-                simulated.released.extend(meaning.simulated_releases.iter().cloned());
-                CommandPrinted { stdout: meaning.simulated_stdout, stderr: String::new() }
-            }
-            None => {
-                // It may have done anything by the time it fails, so it counts as made either way.
-                let ran = command::run(&self.world.site, &meaning, self.deadline);
-                self.ledger.made(number, effect, None, Vec::new())?;
-                let output = ran.map_err(|e| match e {
-                    command::CommandError::TimedOut { .. } => Refusal::TimedOut(e.to_string()),
-                    e => Refusal::Failed(e.to_string()),
-                })?;
-                if output.dropped_bytes > 0 {
-                    let dropped = output.dropped_bytes;
-                    self.ledger.line(
-                        "warn",
-                        &format!("{name}: {dropped} bytes of output were dropped; see its `output` limit"),
-                    )?;
-                }
-                if output.output_is_held {
-                    self.ledger
-                        .line("warn", &format!("{name}: a process that it left behind still has its output open"))?;
-                }
-                let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-                return Ok(CommandPrinted { stdout: text(output.stdout), stderr: text(output.stderr) });
-            }
-        };
-        self.ledger.made(number, effect, None, Vec::new())?;
-        Ok(printed)
     }
 }
 

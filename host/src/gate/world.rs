@@ -11,7 +11,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
-use unship_policy::{Definitions, Name, PathPattern, Place};
+use unship_policy::{Definitions, Grant, Name, PathPattern, Place};
 
 /// What may not be granted, below the site.
 const PROTECTED: [&str; 2] = [".unship", "policies"];
@@ -23,6 +23,10 @@ pub struct World {
     pub(super) folders: Vec<(String, String)>,
     pub(super) definitions: Definitions,
     pub(super) site: PathBuf,
+    /// Folder name → where it is, canonical.
+    pub(super) on_disk: Vec<(String, PathBuf)>,
+    /// What every step of the story holds: none of it may decide what a command does.
+    pub(super) grants: Vec<Grant>,
     pub(super) protected: Vec<Place>,
     pub(super) simulated: Option<Simulated>,
     /// Where `.unship/` lies, which holds the trash for its own file system; `None` for `exec`, which keeps nothing.
@@ -117,9 +121,9 @@ impl World {
             on_disk.push((name, path));
         }
         let opened: Result<Box<dyn Tree>, _> = match ground {
-            Ground::Live => LiveTree::open(on_disk).map(|tree| Box::new(tree) as _),
+            Ground::Live => LiveTree::open(on_disk.clone()).map(|tree| Box::new(tree) as _),
             Ground::Planned { scratch, bytes_max } => {
-                OverlayTree::open(on_disk, scratch, bytes_max).map(|tree| Box::new(tree) as _)
+                OverlayTree::open(on_disk.clone(), scratch, bytes_max).map(|tree| Box::new(tree) as _)
             }
         };
         let tree = opened.map_err(|(path, e)| WorldError::Folder { name: String::new(), path, why: e.to_string() })?;
@@ -130,12 +134,19 @@ impl World {
             folders,
             definitions,
             site: site.to_owned(),
+            on_disk,
+            grants: Vec::new(),
             protected,
             simulated,
             mount,
             run: run.to_owned(),
             temporary: 0,
         })
+    }
+
+    /// The world in which steps with these grants run, one after the other.
+    pub fn held_by(self, grants: &[Grant]) -> World {
+        World { grants: grants.to_vec(), ..self }
     }
 
     /// The world of `exec`: folders only. `(guest path, folder on disk)`.
@@ -156,6 +167,8 @@ impl World {
             folders: named,
             definitions: Definitions::default(),
             site: PathBuf::new(),
+            on_disk: Vec::new(),
+            grants: Vec::new(),
             protected: Vec::new(),
             simulated: None,
             mount: None,

@@ -14,9 +14,11 @@ mod tests;
 
 use super::{Deadline, procfs};
 use output::Stream;
+pub use program::deciding_files;
 use rustix::event::{PollFd, PollFlags};
 use session::Session;
 use std::{
+    collections::BTreeMap,
     fs, io,
     os::{
         fd::{AsFd, BorrowedFd, RawFd},
@@ -80,9 +82,40 @@ fn quoted(stderr: &str) -> String {
     if stderr.is_empty() { String::new() } else { format!(": {stderr}") }
 }
 
+/// What is to be run, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Job<'a> {
+    /// Program and arguments.
+    pub argv: &'a [String],
+    /// Variables added to the otherwise empty environment.
+    pub env: &'a BTreeMap<String, String>,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// The exit statuses that count as success.
+    pub expect: &'a [i32],
+    /// Bytes kept of each output stream.
+    pub output_bytes_max: usize,
+    /// Where its output goes.
+    pub capture: Capture,
+}
+
+impl<'a> Job<'a> {
+    /// A command of the policy, with `argv` for its command line.
+    pub fn of(meaning: &'a CommandMeaning, argv: &'a [String]) -> Job<'a> {
+        Job {
+            argv,
+            env: &meaning.env,
+            timeout: meaning.timeout,
+            expect: &meaning.expect,
+            output_bytes_max: meaning.output_bytes_max,
+            capture: Capture::Read,
+        }
+    }
+}
+
 /// Where a command's output goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Capture {
+pub enum Capture {
     /// It is read.
     Read,
     /// To `/dev/null`, for what leaves a process behind that goes on writing.
@@ -94,34 +127,25 @@ pub(super) enum Capture {
 ///
 /// # Errors
 /// [`CommandError`]. An exit status that policy does not expect is one, with the end of what was written to stderr.
-pub fn run(site: &Path, meaning: &CommandMeaning, deadline: Deadline) -> Result<CommandOutput, CommandError> {
-    run_capturing(site, meaning, deadline, Capture::Read)
-}
-
-pub(super) fn run_capturing(
-    site: &Path,
-    meaning: &CommandMeaning,
-    deadline: Deadline,
-    capture: Capture,
-) -> Result<CommandOutput, CommandError> {
+pub fn run(site: &Path, job: &Job<'_>, deadline: Deadline) -> Result<CommandOutput, CommandError> {
     let begun = Instant::now();
-    let deadline = deadline.min(meaning.timeout);
-    let (name, arguments) = meaning.argv.split_first().ok_or(CommandError::Empty)?;
+    let deadline = deadline.min(job.timeout);
+    let (name, arguments) = job.argv.split_first().ok_or(CommandError::Empty)?;
     let shown = unship_rollback::neutralise(name);
     let io_error = |source| CommandError::Io { program: shown.clone(), source };
 
     let mut command = Command::new(program::resolve(site, name)?);
     command.arg0(name).args(arguments).current_dir(site);
-    command.env_clear().env("PATH", PATH).env("HOME", HOME).env("LANG", LANG).envs(&meaning.env);
-    let output = || if capture == Capture::Read { Stdio::piped() } else { Stdio::null() };
+    command.env_clear().env("PATH", PATH).env("HOME", HOME).env("LANG", LANG).envs(job.env);
+    let output = || if job.capture == Capture::Read { Stdio::piped() } else { Stdio::null() };
     command.stdin(Stdio::null()).stdout(output()).stderr(output());
     in_own_session(&mut command).map_err(io_error)?;
     let mut child = command.spawn().map_err(|source| CommandError::NotStarted { program: shown.clone(), source })?;
     let streams = (child.stdout.take(), child.stderr.take());
     // From here on the session is killed on every way out but the command's own end.
     let session = Session::new(child).map_err(io_error)?;
-    let mut stdout = Stream::new(streams.0, meaning.output_bytes_max).map_err(io_error)?;
-    let mut stderr = Stream::new(streams.1, meaning.output_bytes_max).map_err(io_error)?;
+    let mut stdout = Stream::new(streams.0, job.output_bytes_max).map_err(io_error)?;
+    let mut stderr = Stream::new(streams.1, job.output_bytes_max).map_err(io_error)?;
 
     loop {
         if deadline.remaining().is_zero() {
@@ -141,7 +165,7 @@ pub(super) fn run_capturing(
             let signal = status.signal().unwrap_or_default();
             Err(CommandError::Signal { program: shown, signal, stderr: stderr.last_words() })
         }
-        Some(status) if !meaning.expect.contains(&status) => {
+        Some(status) if !job.expect.contains(&status) => {
             Err(CommandError::Status { program: shown, status, stderr: stderr.last_words() })
         }
         Some(status) => Ok(CommandOutput {

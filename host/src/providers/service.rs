@@ -5,7 +5,7 @@
 
 use super::{
     Deadline,
-    command::{self, Capture, CommandError},
+    command::{self, Capture, CommandError, Job},
     pid_file::{self, PidFileError},
     process::{self, ProcessError, ProcessInfo},
 };
@@ -14,7 +14,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use unship_policy::meaning::{CommandMeaning, ServiceMeaning};
+use unship_policy::meaning::ServiceMeaning;
 
 /// Kept of what the commands print.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
@@ -74,8 +74,7 @@ pub fn status(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Resu
             meaning.pid_file
         )));
     }
-    let health = command_of(meaning, &meaning.healthy);
-    let (healthy, detail) = match command::run(site, &health, deadline) {
+    let (healthy, detail) = match command::run(site, &job(meaning, &meaning.healthy), deadline) {
         Ok(_) => (true, format!("process {pid} runs and is healthy")),
         Err(e @ (CommandError::Status { .. } | CommandError::Signal { .. } | CommandError::TimedOut { .. })) => {
             (false, format!("process {pid} runs, but is not healthy: {e}"))
@@ -107,9 +106,8 @@ pub fn start(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Resul
         return Ok(ServiceChange { changed: false, status: before });
     }
     if !before.running {
-        let launch = command_of(meaning, &meaning.start);
-        command::run_capturing(site, &launch, deadline, Capture::Discard)
-            .map_err(|source| ServiceError::Command { which: "start", source })?;
+        let launch = Job { capture: Capture::Discard, ..job(meaning, &meaning.start) };
+        command::run(site, &launch, deadline).map_err(|source| ServiceError::Command { which: "start", source })?;
     }
     Ok(ServiceChange { changed: !before.running, status: wait_healthy(site, meaning, deadline)? })
 }
@@ -171,16 +169,14 @@ fn wait_healthy(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Re
     }
 }
 
-fn command_of(meaning: &ServiceMeaning, argv: &[String]) -> CommandMeaning {
-    CommandMeaning {
-        argv: argv.to_vec(),
+fn job<'a>(meaning: &'a ServiceMeaning, argv: &'a [String]) -> Job<'a> {
+    Job {
+        argv,
+        env: &meaning.env,
         timeout: meaning.timeout,
-        expect: vec![0],
-        simulated_stdout: String::new(),
-        simulated_releases: Vec::new(),
-        env: meaning.env.clone(),
+        expect: &[0],
         output_bytes_max: OUTPUT_BYTES_MAX,
-        undo: None,
+        capture: Capture::Read,
     }
 }
 

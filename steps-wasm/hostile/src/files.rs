@@ -228,8 +228,8 @@ pub fn edit_ungranted() -> Result {
 }
 
 /// Not an attack: does what the lines of the file `script` say, so that a test can try the typed verbs inside a grant as
-/// well as outside. `replace TARGET SOURCE`, `set-aside PATH`, `clear PATH`, `edit PATH POINTER OLD NEW`; a line that begins
-/// with `try` may be refused, and the step goes on.
+/// well as outside. `replace TARGET SOURCE`, `set-aside PATH`, `clear PATH`, `edit PATH POINTER OLD NEW`, and those of [`crate::names::verb`]; a
+/// line that begins with `try` may be refused, and the step goes on.
 pub fn verbs() -> Result {
     let script = fs::read_to_string("script").context("reading script")?;
     for line in script.lines() {
@@ -244,7 +244,10 @@ pub fn verbs() -> Result {
             ["clear", path] => files::clear(path).map(|entries| entries.to_string()),
             ["edit", path, pointer, old, new] => files::edit(path, pointer, old, new).map(|()| String::new()),
             ["read", path] => fs::read_to_string(path).map_err(|e| unship_step::HostError::Failed(e.to_string())),
-            _ => fail!("no such verb: {line}"),
+            words => match crate::names::verb(words) {
+                Some(done) => done,
+                None => fail!("no such verb: {line}"),
+            },
         };
         match done {
             Ok(said) => unship_step::progress!("{line}: ok {said}"),

@@ -1,7 +1,26 @@
 //! Attacks on what is reached by name: a name without a grant, and texts that are no names.
 
 use crate::each;
-use unship_step::{Context as _, Result, commands, flags, processes, services};
+use unship_step::{Context as _, HostError, Result, commands, flags, processes, services};
+
+/// Not an attack: what a line of `script` says, by name. `run COMMAND [PARAMETER=VALUE]…`, `list SELECTOR`,
+/// `stop-processes SELECTOR`, `status SERVICE`, `start SERVICE`, `stop SERVICE`, `restart SERVICE`.
+pub fn verb(words: &[&str]) -> Option<std::result::Result<String, HostError>> {
+    Some(match *words {
+        ["run", command] => commands::run(command).map(|output| output.stdout),
+        ["run", command, ref values @ ..] => {
+            let values: Vec<_> = values.iter().map(|value| value.split_once('=').unwrap_or((value, ""))).collect();
+            commands::run_with(command, &values).map(|output| output.stdout)
+        }
+        ["list", selector] => processes::list(selector).map(|all| all.len().to_string()),
+        ["stop-processes", selector] => processes::stop(selector).map(|stopped| stopped.to_string()),
+        ["status", service] => services::status(service).map(|seen| format!("{} {}", seen.running, seen.healthy)),
+        ["start", service] => services::start(service).map(|()| String::new()),
+        ["stop", service] => services::stop(service).map(|()| String::new()),
+        ["restart", service] => services::restart(service).map(|()| String::new()),
+        _ => return None,
+    })
+}
 
 pub fn get_ungranted_flag() -> Result {
     each(["security_enabled", "no_such_flag", "../secret", ""], flags::get)

@@ -11,6 +11,42 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Programs that run what the files among their arguments say, or the program that these name.
+const INTERPRETERS: &[&str] = &[
+    "ash", "awk", "bash", "bun", "busybox", "dash", "deno", "env", "gawk", "ksh", "lua", "make", "mawk", "nice",
+    "node", "nodejs", "nohup", "perl", "php", "pypy", "python", "rscript", "ruby", "sed", "setsid", "sh", "tclsh",
+    "timeout", "zsh",
+];
+
+/// The files by which it is decided what `argv` does: the program, by its name and behind all links, and, where it is an
+/// interpreter, each file among the arguments likewise.
+///
+/// # Errors
+/// [`CommandError`] when there is no such program.
+pub fn deciding_files(site: &Path, argv: &[String]) -> Result<Vec<PathBuf>, CommandError> {
+    let (name, arguments) = argv.split_first().ok_or(CommandError::Empty)?;
+    let real = resolve(site, name)?;
+    let mut files = Vec::from_iter(name.contains('/').then(|| site.join(name)));
+    if is_interpreter(Path::new(name)) || is_interpreter(&real) {
+        for argument in arguments {
+            let place = site.join(argument);
+            if let Ok(real) = fs::canonicalize(&place)
+                && real.is_file()
+            {
+                files.extend([place, real]);
+            }
+        }
+    }
+    files.push(real);
+    Ok(files)
+}
+
+fn is_interpreter(program: &Path) -> bool {
+    let name = program.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    // `python3.11`
+    INTERPRETERS.contains(&name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-')))
+}
+
 /// The real path of the program: without a slash from the fixed [`PATH`], with one relative to the site (an absolute one
 /// stays what the policy says). The kernel is given this path, so no link on the way is followed a second time.
 pub(super) fn resolve(site: &Path, name: &str) -> Result<PathBuf, CommandError> {

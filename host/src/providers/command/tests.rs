@@ -1,12 +1,20 @@
 //! Against real commands.
 
 use super::*;
-use crate::providers::testing::{Sweep, again_as_nobody, ample, lives, program, strings, unique_seconds, until};
+use crate::providers::testing::{Sweep, again_as_nobody, ample, lives, program, unique_seconds, until};
 use std::{os::unix::fs::PermissionsExt, thread};
+use unship_policy::Argument;
+
+/// What a test runs: the meaning, without places for values.
+fn run(site: &Path, meaning: &CommandMeaning, deadline: Deadline) -> Result<CommandOutput, CommandError> {
+    let line = meaning.line(&[]).expect("no parameters");
+    super::run(site, &Job::of(meaning, &line.argv), deadline)
+}
 
 fn meaning(argv: &[&str]) -> CommandMeaning {
     CommandMeaning {
-        argv: strings(argv),
+        argv: argv.iter().map(|text| Argument::literal(text)).collect(),
+        parameters: Default::default(),
         timeout: Duration::from_secs(60),
         expect: vec![0],
         simulated_stdout: String::new(),
@@ -237,4 +245,23 @@ fn commands_run_side_by_side() {
             scope.spawn(move || assert_eq!(ok(site, &sh(&format!("echo {i}"))).stdout, format!("{i}\n").as_bytes()));
         }
     });
+}
+
+#[test]
+fn a_script_decides_what_its_interpreter_does_and_data_nothing() {
+    let site = site();
+    let root = fs::canonicalize(site.path()).expect("is there");
+    script(&root, "run.sh", "#!/bin/sh\n", 0o755);
+    script(&root, "data", "x", 0o644);
+    std::os::unix::fs::symlink("run.sh", root.join("link")).expect("a link");
+    let files = |argv: &[&str]| {
+        let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
+        deciding_files(&root, &argv).expect("there is a program")
+    };
+    let system = |name| Path::new(&program(name)).to_owned();
+    assert_eq!(files(&["cat", "data"]), [system("cat")]);
+    assert_eq!(files(&["./link", "data"]), [root.join("link"), root.join("run.sh")]);
+    assert_eq!(files(&["sh", "-e", "link"]), [root.join("link"), root.join("run.sh"), system("sh")]);
+    let refused = deciding_files(&root, &["no-such-program".to_owned()]).expect_err("none").to_string();
+    assert!(refused.contains("no-such-program"), "{refused}");
 }
