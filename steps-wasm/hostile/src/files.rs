@@ -231,7 +231,21 @@ pub fn edit_ungranted() -> Result {
 /// well as outside. `replace TARGET SOURCE`, `set-aside PATH`, `clear PATH`, `edit PATH POINTER OLD NEW`, and those of [`crate::names::verb`]; a
 /// line that begins with `try` may be refused, and the step goes on.
 pub fn verbs() -> Result {
-    let script = fs::read_to_string("script").context("reading script")?;
+    verbs_of("script")
+}
+
+/// A second step of the kind, for stories of more than one.
+pub fn more_verbs() -> Result {
+    verbs_of("more-script")
+}
+
+/// Holds when the file `there` is.
+pub fn is_there() -> Result {
+    fs::read("there").map(drop).context("reading there")
+}
+
+fn verbs_of(script: &str) -> Result {
+    let script = fs::read_to_string(script).context(format!("reading {script}"))?;
     for line in script.lines() {
         let words: Vec<&str> = line.split(' ').collect();
         let (handled, words) = match words.as_slice() {
@@ -243,6 +257,13 @@ pub fn verbs() -> Result {
             ["set-aside", path] => files::set_aside(path),
             ["clear", path] => files::clear(path).map(|entries| entries.to_string()),
             ["edit", path, pointer, old, new] => files::edit(path, pointer, old, new).map(|()| String::new()),
+            ["write", path, text] => {
+                fs::write(path, text).map(|()| String::new()).map_err(|e| unship_step::HostError::Failed(e.to_string()))
+            }
+            ["rename", from, to] => {
+                fs::rename(from, to).map(|()| String::new()).map_err(|e| unship_step::HostError::Failed(e.to_string()))
+            }
+            ["flag", flag, value] => unship_step::flags::set(flag, value).map(|()| String::new()),
             ["read", path] => fs::read_to_string(path).map_err(|e| unship_step::HostError::Failed(e.to_string())),
             words => match crate::names::verb(words) {
                 Some(done) => done,

@@ -5,7 +5,7 @@
 //! they end only where the host ends them, or succeed at an amount that no sane limit allows.
 //!
 //! What `unship.toml` requests for each step is what it holds when the policy grants all; what it then tries lies just
-//! outside. (`verbs` is no attack: it does what a test writes into the file `script`.) The site that the attacks are written for (an attack on something absent proves nothing):
+//! outside. (`verbs` and `more-verbs` are no attacks: they do what a test writes into the files `script` and `more-script`; `there` is a check.) The site that the attacks are written for (an attack on something absent proves nothing):
 //!
 //! | path | what |
 //! |---|---|
@@ -59,6 +59,8 @@ unship_step::steps! {
     "clear-ungranted" => files::clear_ungranted,
     "edit-ungranted" => files::edit_ungranted,
     "verbs" => files::verbs,
+    "more-verbs" => files::more_verbs,
+    "there" => files::is_there,
 
     "get-ungranted-flag" => names::get_ungranted_flag,
     "set-ungranted-flag" => names::set_ungranted_flag,
