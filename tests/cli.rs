@@ -101,6 +101,8 @@ version keys and kinds of lines are added, never renamed or removed: skip what y
 - The `checkpoint` of `journal verify` has `records`, at how many it was signed, and `newer`, how many came after.
 - Digests are `sha256:` and 64 digits. Times are RFC 3339 in UTC, `at_ms` is milliseconds since the epoch.
 - `verdict` is `null` where no verification ran, `reason` where all went well.
+- `items` counts a run's checklist, `items_open` what nobody looked at yet; of an `item`, `by` is who looked, as they say, and
+  `noted_by` the user who wrote it down. `need` lines are in plans of stories with `needs-first`.
 
 The keys below are what a test sees (`tests/cli.rs`); those in brackets are not in every line of their kind.
 
@@ -141,6 +143,7 @@ fn the_json_lines_are_as_documented() {
     let _ = run("check", 0, &["check", "1.3"]);
     let _ = run("runs", 0, &["runs"]);
     let _ = run("show", 0, &["show", summary["run"].as_str().expect("a run")]);
+    let _ = run("tick", 0, &["tick", summary["run"].as_str().expect("a run"), "clear-cache"]);
     let id = summary["run"].as_str().expect("a run").to_owned();
     site.write(".cache/queries/new", "an answer of the new engine");
     let refused = run("undo", 3, &["undo", &id]);

@@ -1,6 +1,7 @@
 //! Acceptance: the built binary against real trees, processes and signals. `cargo xtask test` runs it.
 
 mod bad_input;
+mod checklist;
 mod checkpoint;
 mod cli;
 mod code_cache;
@@ -11,6 +12,7 @@ mod gc;
 mod journal;
 mod limits;
 mod main_job;
+mod needs_first;
 mod readme;
 mod recovery;
 mod support;

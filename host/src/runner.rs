@@ -151,6 +151,7 @@ impl LinkedStory {
             already: false,
             clock_ms: setting.clock_ms,
             units: Vec::new(),
+            checklist: Vec::new(),
         };
         for (index, unit) in manifest.units.iter().enumerate() {
             let mut effects = Vec::new();
@@ -175,7 +176,7 @@ impl LinkedStory {
                 plan.units.push(PlannedUnit { name: unit.name.to_string(), title: unit.title.clone(), role, effects });
             }
         }
-        Ok(plan)
+        Ok(plan.with_checklist(&self.resolved.checklist))
     }
 
     /// Runs the verifications alone, against the site as it is; nothing is changed or journalled.
@@ -198,6 +199,19 @@ impl LinkedStory {
             all.push(checked);
         }
         Ok(all)
+    }
+
+    /// Asks the check named by `already` of the site as it is: whether the story is taken back. `None`: it has none.
+    ///
+    /// # Errors
+    /// [`WorldError`] for the site's folders.
+    pub fn already(&self, setting: Setting<'_>) -> Result<Option<UnitEnd>, WorldError> {
+        let units = &self.resolved.bundle.manifest().units;
+        let Some(index) = units.iter().position(|unit| unit.kind == UnitKind::Already) else { return Ok(None) };
+        let definitions = self.resolved.definitions.clone();
+        let world = Box::new(World::open(setting.site, definitions, setting.run, Ground::Live)?);
+        let (_, _, end) = self.unit(index, world, setting.clock_ms, Use::Plan);
+        Ok(Some(end))
     }
 
     /// One unit from gate to end.

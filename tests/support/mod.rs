@@ -3,6 +3,7 @@
 //! Nothing outside the test's own folder is used: the environment is emptied, and the cache lies in the folder too.
 
 pub mod mounts;
+pub mod stories;
 
 use std::{
     fs,

@@ -7,6 +7,7 @@ mod files;
 mod history;
 mod images;
 mod inject;
+mod needs;
 mod out;
 mod plans;
 mod report;
@@ -49,6 +50,7 @@ enum Verb {
     Check(verbs::check::Args),
     Runs(verbs::runs::Args),
     Show(verbs::show::Args),
+    Tick(verbs::tick::Args),
     Journal(verbs::journal::Args),
     Exec(verbs::exec::Args),
     Pack(verbs::pack::Args),
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Verb::Check(args) => verbs::check::run(&context, args),
         Verb::Runs(args) => verbs::runs::run(&context, args),
         Verb::Show(args) => verbs::show::run(&context, args),
+        Verb::Tick(args) => verbs::tick::run(&context, args),
         Verb::Journal(args) => verbs::journal::run(&context, args),
         Verb::Pack(args) => verbs::pack::run(&context, args),
         Verb::Keygen(args) => verbs::keygen::run(&context, args),

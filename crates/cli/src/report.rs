@@ -1,8 +1,12 @@
 //! How a run is told: live progress, the list of what is and is not restored, the exit status.
 
-use crate::{error::CliError, exit::Exit, out::Out};
+use crate::{
+    error::CliError,
+    exit::Exit,
+    out::{Out, time},
+};
 use unship_rollback::{
-    AppliedEffect, Event, Image, JournalFailure, Outcome, Probe, Record, RunState, Standing, Verdict,
+    AppliedEffect, Event, Image, JournalFailure, Outcome, Probe, Record, RunState, Standing, TrackedItem, Verdict,
 };
 
 /// Who started it, for the journal.
@@ -74,6 +78,27 @@ pub fn list_effects(out: Out, state: &RunState) {
     }
 }
 
+/// The checklist, with who looked at what.
+pub fn list_items(out: Out, state: &RunState) {
+    let items = state.checklist();
+    if !items.is_empty() {
+        let open = items.iter().filter(|tracked| tracked.tick.is_none()).count();
+        out.text(format!("Checklist, {open} of {} open:", items.len()));
+    }
+    for TrackedItem { item, tick } in items {
+        let mark = if tick.is_some() { "x" } else { " " };
+        let who = tick.as_ref().map_or_else(String::new, |tick| {
+            let noted = if tick.by == tick.noted_by { String::new() } else { format!(", noted by {}", tick.noted_by) };
+            format!(" ({} by {}{noted})", time(tick.at_ms), tick.by)
+        });
+        out.text(format!("  [{mark}] {}: {}{who}", item.name, item.title));
+        out.object(&serde_json::json!({
+            "type": "item", "name": item.name, "title": item.title, "by": tick.as_ref().map(|tick| &tick.by),
+            "noted_by": tick.as_ref().map(|tick| &tick.noted_by), "at": tick.as_ref().map(|tick| time(tick.at_ms)),
+        }));
+    }
+}
+
 /// One effect as JSON.
 pub fn json(applied: &AppliedEffect) -> serde_json::Value {
     let (standing, reason) = match &applied.standing {
@@ -113,6 +138,7 @@ pub fn progress(out: Out, record: &Record) {
         Event::EffectLeft { unit, n, reason } => out.note(format!("    {unit}/{n} stays: {reason}")),
         Event::UndoFailed { unit, n, reason } => out.note(format!("    {unit}/{n} could NOT be taken back: {reason}")),
         Event::RunRefused { .. }
+        | Event::ItemTicked { .. }
         | Event::AccessSummed { .. }
         | Event::DirectoriesChanged { .. }
         | Event::ImagesRemoved { .. }

@@ -102,7 +102,7 @@ impl Session {
         ))
         .cause(format!("it takes back story {}, and {}", state.story(), state.where_it_stands()))
         .hint("`unship resume` goes on with it, `unship resume --undo` takes it back")
-        .summary(serde_json::json!({ "story": state.story(), "run": run, "outcome": Outcome::Refused })))
+        .summary(self.summary(run, state.plan().map(Plan::digest), Outcome::Refused, None, state.story())))
     }
 
     /// A recorder for a run, new or read back.
@@ -115,9 +115,11 @@ impl Session {
         recorder
     }
 
-    /// Writes down something of a run beside its course.
-    pub fn note(&self, run: &RunId, state: &RunState, what: Event) -> Result<()> {
-        self.recorder(run, state.clone()).record(what, Durability::Flushed).map_err(|e| report::cannot_write(&e))
+    /// Writes down something of a run beside its course; the run as it is then.
+    pub fn note(&self, run: &RunId, state: &RunState, what: Event) -> Result<RunState> {
+        let recorder = self.recorder(run, state.clone());
+        recorder.record(what, Durability::Flushed).map_err(|e| report::cannot_write(&e))?;
+        Ok(recorder.state())
     }
 
     /// Where a run's before-images are.

@@ -2,8 +2,8 @@
 //! checked and the operator's policies.
 
 use crate::{
-    Capabilities, Digest, FileError, FileRight, Name, OnFail, PathPattern, Place, PointerPattern, SitePolicy,
-    StoryPolicy, UnitKind, VerifiedBundle,
+    Capabilities, ChecklistItem, Digest, FileError, FileRight, Name, OnFail, PathPattern, Place, PointerPattern,
+    SitePolicy, StoryPolicy, UnitKind, VerifiedBundle,
     meaning::{FlagsMeaning, Limits},
     tables::Definitions,
 };
@@ -98,6 +98,8 @@ pub struct ResolvedStory {
     pub limits: Limits,
     /// What happens when a step fails.
     pub on_fail: OnFail,
+    /// What a person looks at once it is taken back, as the policy says it.
+    pub checklist: Vec<ChecklistItem>,
 }
 
 /// Brings together what the author requests and what the operator permits.
@@ -141,7 +143,16 @@ pub fn resolve(bundle: VerifiedBundle, story: &StoryPolicy, site: &SitePolicy) -
         });
     }
     let limits = story.limits(&site.limits)?;
-    Ok(ResolvedStory { title: story.title.clone(), bundle, grants, definitions, limits, on_fail: story.on_fail })
+    let checklist = story.checklist.clone();
+    Ok(ResolvedStory {
+        title: story.title.clone(),
+        bundle,
+        grants,
+        definitions,
+        limits,
+        on_fail: story.on_fail,
+        checklist,
+    })
 }
 
 struct Fit<'a> {

@@ -1,8 +1,9 @@
 //! `policies/<story>.toml`: what one story's steps may do.
 
 use crate::{
-    Capabilities, FileError, Name, StoryId,
+    Capabilities, ChecklistItem, FileError, Name, StoryId,
     calls::{RawGitMeaning, RawHttpMeaning},
+    checklist::{RawItem, checklist},
     meaning::Limits,
     outside::{RawCommand, RawSelector, RawService},
     tables::{Definitions, RawCapabilities, RawDefinitions, RawFlagsMeaning, RawLimits, name},
@@ -24,6 +25,12 @@ pub struct StoryPolicy {
     pub signed_by: Vec<Name>,
     /// What happens when a step fails.
     pub on_fail: OnFail,
+    /// Stories that must be taken back before this one, with the place in the file that names each.
+    pub needs_first: Vec<(StoryId, Range<usize>)>,
+    /// Only a person's command applies it: nothing may start it by itself.
+    pub manual_only: bool,
+    /// What a person looks at once it is taken back. Empty: a run gets a checklist of its own, from its plan.
+    pub checklist: Vec<ChecklistItem>,
     /// What names mean for this story, beside the site's own.
     pub definitions: Definitions,
     /// What each step and check is permitted, with the place of its table for messages.
@@ -63,6 +70,8 @@ struct RawStoryPolicy {
     #[serde(default)]
     git: BTreeMap<Spanned<String>, RawGitMeaning>,
     #[serde(default)]
+    checklist: Vec<RawItem>,
+    #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
     grants: BTreeMap<Spanned<String>, RawCapabilities>,
@@ -77,6 +86,10 @@ struct RawStory {
     signed_by: Spanned<Vec<Spanned<String>>>,
     #[serde(default)]
     on_fail: OnFail,
+    #[serde(default)]
+    needs_first: Vec<Spanned<String>>,
+    #[serde(default)]
+    manual_only: bool,
 }
 
 impl StoryPolicy {
@@ -84,7 +97,7 @@ impl StoryPolicy {
     ///
     /// # Errors
     /// [`FileError`] with its place: not TOML, unknown or missing keys, wrong types, names that are none, another
-    /// story's id, a bundle that is not a plain file name, nobody who must sign.
+    /// story's id, a bundle that is not a plain file name, nobody who must sign, a story that needs itself first.
     pub fn parse(text: &str, expected: &StoryId) -> Result<StoryPolicy, FileError> {
         let raw: RawStoryPolicy = toml::from_str(text).map_err(|e| FileError::from_toml(&e))?;
         let id = StoryId::new(raw.story.id.get_ref()).map_err(|e| FileError::at(raw.story.id.span(), e.to_string()))?;
@@ -103,6 +116,7 @@ impl StoryPolicy {
         if signed_by.is_empty() {
             return Err(FileError::at(raw.story.signed_by.span(), "nobody would have to sign: name at least one role"));
         }
+        let needs_first = needs_first(&raw.story.needs_first, &id)?;
         let definitions = RawDefinitions {
             folders: &raw.folders,
             flags: raw.flags.as_ref().map(Spanned::get_ref),
@@ -136,6 +150,9 @@ impl StoryPolicy {
             bundle,
             signed_by,
             on_fail: raw.story.on_fail,
+            needs_first,
+            manual_only: raw.story.manual_only,
+            checklist: checklist(&raw.checklist)?,
             definitions: definitions.parse()?,
             grants,
             places,
@@ -147,4 +164,20 @@ impl StoryPolicy {
     pub(crate) fn limits(&self, site: &Limits) -> Result<Limits, FileError> {
         self.limits.over(site)
     }
+}
+
+/// Whether the others are stories of the site, and that none of them needs this one in turn, is the site's to say.
+fn needs_first(raw: &[Spanned<String>], of: &StoryId) -> Result<Vec<(StoryId, Range<usize>)>, FileError> {
+    let mut needs: Vec<(StoryId, Range<usize>)> = Vec::new();
+    for text in raw {
+        let id = StoryId::new(text.get_ref()).map_err(|e| FileError::at(text.span(), e.to_string()))?;
+        if id == *of {
+            return Err(FileError::at(text.span(), format!("story {id} cannot need itself first")));
+        }
+        if needs.iter().any(|(known, _)| *known == id) {
+            return Err(FileError::at(text.span(), format!("story {id} is named twice")));
+        }
+        needs.push((id, text.span()));
+    }
+    Ok(needs)
 }

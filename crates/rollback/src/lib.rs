@@ -4,6 +4,7 @@
 //! touches a clock, an environment, a file or a socket. The [`RunState`] machine is the same code live (every record
 //! passes through it before it is written) and when a journal is read back.
 
+mod checklist;
 mod effect;
 mod execute;
 mod plan;
@@ -12,6 +13,7 @@ mod record;
 mod run;
 mod text;
 
+pub use checklist::{Tick, TrackedItem};
 pub use effect::{Content, Effect, ServiceAction, Undo};
 pub use execute::{Crew, Recorder, Report, Watcher, changed_since, execute, resume, undo};
 pub use plan::{Plan, PlannedEffect, PlannedUnit, UnitRole};

@@ -2,7 +2,7 @@
 
 use crate::{Effect, Undo};
 use serde::{Deserialize, Serialize};
-use unship_policy::{Digest, OnFail, UnitKind};
+use unship_policy::{ChecklistItem, Digest, OnFail, UnitKind};
 
 /// Which part a unit plays in the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +84,9 @@ pub struct Plan {
     pub clock_ms: u64,
     /// In the order in which they run.
     pub units: Vec<PlannedUnit>,
+    /// What a person looks at by hand once it is done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checklist: Vec<ChecklistItem>,
 }
 
 impl Plan {
@@ -107,8 +110,19 @@ impl Plan {
                 parts.push(serde_json::to_vec(&planned.effect).unwrap_or_default());
             }
         }
+        for item in &self.checklist {
+            parts.push(format!("checklist {}", item.name).into_bytes());
+            parts.push(item.title.clone().into_bytes());
+        }
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         Digest::of_parts(&parts)
+    }
+
+    /// Gives it the checklist of the policy, or, where that has none, one of its own.
+    #[must_use]
+    pub fn with_checklist(mut self, of_policy: &[ChecklistItem]) -> Plan {
+        self.checklist = if of_policy.is_empty() { crate::checklist::derived(&self.units) } else { of_policy.to_vec() };
+        self
     }
 
     /// Every planned effect with its step's name, in order.
@@ -143,6 +157,8 @@ impl Plan {
         compare("bundle", self.bundle.to_string(), now.bundle.to_string());
         compare("policy", self.resolved.to_string(), now.resolved.to_string());
         compare("taken back already", self.already.to_string(), now.already.to_string());
+        let items = |plan: &Plan| plan.checklist.iter().map(|item| item.name.as_str()).collect::<Vec<_>>().join(", ");
+        compare("checklist", items(self), items(now));
         let old: Vec<(&str, &Effect)> = self.effects().collect();
         let new: Vec<(&str, &Effect)> = now.effects().collect();
         let line = |sign: char, (unit, effect): &(&str, &Effect)| {

@@ -190,6 +190,8 @@ pub enum Event {
     UndoFailed { unit: String, n: usize, reason: String },
     /// `gc` removed the before-images of a run that ended: it cannot be undone any more.
     ImagesRemoved { entries: u64 },
+    /// A person looked at an item of the checklist: `by`, as they say; `noted_by` is the user who wrote it down.
+    ItemTicked { item: String, by: String, noted_by: String },
     /// The run's last record, unless it is undone later.
     RunEnded { outcome: Outcome, verdict: Option<Verdict>, reason: Option<String> },
 }
@@ -214,6 +216,7 @@ impl Event {
             Event::EffectLeft { .. } => "effect-left",
             Event::UndoFailed { .. } => "undo-failed",
             Event::ImagesRemoved { .. } => "images-removed",
+            Event::ItemTicked { .. } => "item-ticked",
             Event::RunEnded { .. } => "run-ended",
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::{
     DirectoryChange, DirectoryTime, Effect, Event, FoundEffect, Image, Outcome, Plan, Probe, Record, RunId,
-    ServiceAction, UnitRole, Verdict,
+    ServiceAction, TrackedItem, UnitRole, Verdict, checklist::Ticks,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use unship_policy::OnFail;
@@ -113,6 +113,7 @@ pub struct RunState {
     foreign: BTreeSet<String>,
     /// When each unit changed directories.
     changes: Vec<(usize, Vec<DirectoryChange>)>,
+    ticks: Ticks,
     images_removed: bool,
     ended: Option<(Outcome, Option<Verdict>, Option<String>)>,
     started_ms: u64,
@@ -200,6 +201,8 @@ impl RunState {
                 Phase::Undoing | Phase::TakingBack,
             ) => self.take_undone(&record.what, unit, *n)?,
             (Event::ImagesRemoved { .. }, Phase::Ended) if self.may_lose_images() => self.images_removed = true,
+            // A person's word changes nothing of where the run stands.
+            (Event::ItemTicked { .. }, _) => self.ticks.take(self.plan.as_deref()?, record)?,
             (Event::RunEnded { outcome, verdict, reason }, _) => {
                 let Next::End { outcome: expected, verdict: expected_verdict, .. } = self.next() else { return None };
                 if (expected, expected_verdict) != (*outcome, *verdict) {
@@ -564,6 +567,11 @@ impl RunState {
     /// The effects so far, oldest first; those that were taken back among them.
     pub fn applied(&self) -> &[AppliedEffect] {
         &self.applied
+    }
+
+    /// The checklist, in its order, with who looked at what.
+    pub fn checklist(&self) -> Vec<TrackedItem> {
+        self.plan.iter().flat_map(|plan| self.ticks.of(plan)).collect()
     }
 
     /// How many calls were denied.

@@ -182,6 +182,7 @@ impl Site {
             already: false,
             clock_ms: 0,
             units,
+            checklist: Vec::new(),
         })
     }
 }

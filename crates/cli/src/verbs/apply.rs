@@ -6,6 +6,7 @@ use crate::{
     error::{CliError, Result},
     exit::Exit,
     inject::Fault,
+    needs::Conditions,
     plans,
     session::Session,
     wiring::{SystemClock, free_bytes},
@@ -45,12 +46,15 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let expect = args.expect.as_deref().map(expected_digest).transpose()?;
     let session = Session::open(context, &args.inject)?;
     session.demand_nothing_in_flight()?;
+    let policy = session.site.story(&crate::site::story_id(&args.story)?)?;
+    let conditions = Conditions::look(&session.site, &policy, &session.history)?;
     let story = plan::load(&session.site, &session.store, &args.story)?;
     let clock_ms = SystemClock.now_ms();
     let run = fresh_id(&session, clock_ms)?;
     let apply = Apply { run, session: &session, story: &story, clock_ms };
+    apply.demand_needs(&conditions)?;
     let plan = apply.plan(&args.story)?;
-    plan::show(context.out, &plan, &story);
+    plan::show(context.out, &plan, &story, &conditions);
     session.faults.fit(&plan)?;
     apply.expect(&plan, expect)?;
     apply.demand_space(&plan)?;
@@ -95,6 +99,22 @@ impl Apply<'_> {
             Ok(()) => error,
             Err(failure) => error.cause(format!("and the refusal is not in the journal: {failure}")),
         }
+    }
+
+    /// Before planning: what is to be taken back first may be what a step would meet.
+    fn demand_needs(&self, conditions: &Conditions) -> Result<()> {
+        let unmet = conditions.unmet();
+        if unmet.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<&str> = unmet.iter().map(|need| need.story.as_str()).collect();
+        let mut error = CliError::refused(format!("other stories must be taken back first: {}", ids.join(", ")));
+        for need in &unmet {
+            error = error.cause(format!("story {} is {}", need.story, need.words()));
+        }
+        let hint = format!("nothing was changed; `unship apply {}` first, or take it back by hand", ids[0]);
+        let reason = format!("needs first: {}", ids.join(", "));
+        Err(self.refuse(error.hint(hint), &reason, Vec::new()))
     }
 
     fn plan(&self, story: &str) -> Result<Plan> {

@@ -136,6 +136,7 @@ fn line(record: &Record) -> String {
         Event::EffectLeft { unit, n, reason } => format!("{unit}/{n} stays: {reason}"),
         Event::UndoFailed { unit, n, reason } => format!("{unit}/{n} NOT taken back: {reason}"),
         Event::ImagesRemoved { entries } => format!("its before-images were removed ({entries} entries)"),
+        Event::ItemTicked { item, by, .. } => format!("{item} was looked at by {by}"),
         Event::RunEnded { outcome, verdict, reason } => {
             let verdict = verdict.map_or_else(String::new, |v| format!(", {v}"));
             let reason = reason.as_ref().map_or_else(String::new, |r| format!(": {r}"));

@@ -15,4 +15,5 @@ pub mod runs;
 pub mod show;
 pub mod sign;
 pub mod stories;
+pub mod tick;
 pub mod undo;

@@ -4,6 +4,8 @@ use crate::{
     context::Context,
     error::{CliError, Result},
     exit::Exit,
+    history::History,
+    needs::Conditions,
     out::Out,
     plans,
     site::{Site, story_id},
@@ -28,21 +30,26 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let site = context.site()?;
-    let story = load(&site, &site.store()?, &args.story)?;
+    let store = site.store()?;
+    let policy = site.story(&story_id(&args.story)?)?;
+    let history = if policy.needs_first.is_empty() { History::default() } else { History::read(&store)? };
+    let conditions = Conditions::look(&site, &policy, &history)?;
+    let story = load(&site, &store, &args.story)?;
     let clock_ms = SystemClock.now_ms();
     let run = run_id(clock_ms)?;
     let plan = make(&site, &story, &run, clock_ms).map_err(|e| refusal(&args.story, &e))?;
     plans::keep(&plan);
     if args.markdown && !context.out.json {
-        context.out.text(markdown(&plan));
+        context.out.text(markdown(&plan, &conditions));
     } else {
-        show(context.out, &plan, &story);
+        show(context.out, &plan, &story, &conditions);
     }
     context.out.summary(serde_json::json!({
         "story": plan.story,
         "plan_digest": plan.digest(),
         "already": plan.already,
         "effects": plan.effects().count(),
+        "manual_only": conditions.manual_only,
     }));
     Ok(Exit::Done)
 }
@@ -86,10 +93,11 @@ pub fn refusal(story: &str, e: &PlanError) -> CliError {
 }
 
 /// The plan for people and programs.
-pub fn show(out: Out, plan: &Plan, story: &LinkedStory) {
+pub fn show(out: Out, plan: &Plan, story: &LinkedStory, conditions: &Conditions) {
     let signers: Vec<&str> = story.resolved().bundle.signers().iter().map(unship_policy::Name::as_str).collect();
     out.text(format!("Plan: take back story {}, {}", plan.story, plan.title));
     out.text(format!("  bundle {} {}, signed by {}", plan.version, plan.bundle, signers.join(", ")));
+    conditions.show(out);
     if plan.already {
         out.text("  It is taken back already: no step runs, the verifications alone do.");
     }
@@ -122,11 +130,24 @@ pub fn show(out: Out, plan: &Plan, story: &LinkedStory) {
             "effects": unit.effects,
         }));
     }
+    // One that the plan gave itself says what stands above once more.
+    for item in &plan.checklist {
+        if !story.resolved().checklist.is_empty() {
+            out.text(format!("  then a person: {}: {}", item.name, item.title));
+        }
+        out.object(&serde_json::json!({ "type": "item", "name": item.name, "title": item.title }));
+    }
     out.text(format!("Digest {}", plan.digest()));
 }
 
-fn markdown(plan: &Plan) -> String {
+fn markdown(plan: &Plan, conditions: &Conditions) -> String {
     let mut text = format!("# Taking back story {}: {}\n\nPlan `{}`.\n", plan.story, plan.title, plan.digest());
+    for need in &conditions.needs {
+        text.push_str(&format!("\nNeeds story {} first: {}.\n", need.story, need.words()));
+    }
+    if conditions.manual_only {
+        text.push_str("\nBy a person's command only: nothing applies it by itself.\n");
+    }
     for unit in &plan.units {
         text.push_str(&format!("\n## {} `{}`\n\n{}\n", capital(unit.role.word()), unit.name, unit.title));
         if !unit.effects.is_empty() {
@@ -135,6 +156,12 @@ fn markdown(plan: &Plan) -> String {
         for planned in &unit.effects {
             text.push_str(&format!("- [ ] {}\n\n  ```sh\n  {}\n  ```\n", planned.effect, planned.effect.by_hand()));
         }
+    }
+    if !plan.checklist.is_empty() {
+        text.push_str("\n## Checklist\n\n");
+    }
+    for item in &plan.checklist {
+        text.push_str(&format!("- [ ] `{}` {}\n", item.name, item.title));
     }
     text
 }

@@ -20,8 +20,10 @@ pub fn run(context: &Context, _: &Args) -> Result<Exit> {
             |(outcome, verdict, _)| format!("{outcome}{}", verdict.map_or_else(String::new, |v| format!(", {v}"))),
         );
         let run = state.run().map_or("?", |r| r.as_str());
+        let (items, open) = items(state);
+        let checklist = if open == 0 { String::new() } else { format!(", {open} of {items} items open") };
         context.out.text(format!(
-            "{run}  {}  story {:<6} {outcome} ({} effects)",
+            "{run}  {}  story {:<6} {outcome} ({} effects{checklist})",
             time(state.started_ms()),
             state.story(),
             state.applied().len()
@@ -31,9 +33,16 @@ pub fn run(context: &Context, _: &Args) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// How many items a run's checklist has, and how many of them nobody looked at.
+fn items(state: &RunState) -> (usize, usize) {
+    let items = state.checklist();
+    (items.len(), items.iter().filter(|tracked| tracked.tick.is_none()).count())
+}
+
 /// One run as JSON.
 pub fn summary(state: &RunState) -> serde_json::Value {
     let ended = state.ended();
+    let (items, items_open) = items(state);
     serde_json::json!({
         "type": "run", "format": crate::out::JSON_FORMAT,
         "run": state.run(), "story": state.story(), "started": time(state.started_ms()),
@@ -42,5 +51,6 @@ pub fn summary(state: &RunState) -> serde_json::Value {
         "verdict": ended.and_then(|(_, verdict, _)| *verdict),
         "reason": ended.and_then(|(.., reason)| reason.clone()),
         "effects": state.applied().len(), "denied": state.denied(),
+        "items": items, "items_open": items_open,
     })
 }

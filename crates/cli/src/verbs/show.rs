@@ -34,6 +34,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         out.text(format!("  {}: {}{standing}{image}", applied.name(), applied.effect));
         out.object(&report::json(applied));
     }
+    report::list_items(out, state);
     match state.ended() {
         None => out.text("ended    not yet; if nobody is at work on it, `unship resume` goes on with it"),
         Some((outcome, verdict, reason)) => {

@@ -1,6 +1,7 @@
 //! `unship stories`: which stories the site can take back, and how they stand.
 
-use crate::{context::Context, error::Result, exit::Exit, history::History};
+use crate::{context::Context, error::Result, exit::Exit, history::History, needs::demand_order, site::Site};
+use unship_policy::{ResolvedStory, StoryId, StoryPolicy};
 
 /// Lists the stories that have a policy here, whether their bundle may run, and how their last run ended. Nothing is run
 /// or changed.
@@ -17,8 +18,11 @@ pub fn run(context: &Context, _: &Args) -> Result<Exit> {
     }
     let (mut known, mut ready_count) = (0u32, 0u32);
     for id in ids {
-        let resolved = site.resolved(&id);
-        let title = site.story(&id).map(|s| s.title).unwrap_or_default();
+        let policy = site.story(&id).ok();
+        let resolved = resolved(&site, &id, policy.as_ref());
+        let title = policy.as_ref().map(|p| p.title.clone()).unwrap_or_default();
+        let manual_only = policy.as_ref().is_some_and(|p| p.manual_only);
+        let needs_first: Vec<&str> = policy.iter().flat_map(|p| &p.needs_first).map(|(id, _)| id.as_str()).collect();
         let (ready, why) = match &resolved {
             Ok(story) => (true, format!("bundle {}", story.bundle.manifest().version_text())),
             Err(e) => (false, e.json()["message"].as_str().unwrap_or_default().to_owned()),
@@ -31,12 +35,23 @@ pub fn run(context: &Context, _: &Args) -> Result<Exit> {
         known += 1;
         ready_count += u32::from(ready);
         let ready_text = if ready { "ready" } else { "NOT READY" };
-        context.out.text(format!("{id:<6} {title}: {ready_text} ({why}); {last_text}", id = id.as_str()));
+        let needs = if needs_first.is_empty() { String::new() } else { format!("; after {}", needs_first.join(", ")) };
+        let manual = if manual_only { "; by a person only" } else { "" };
+        context
+            .out
+            .text(format!("{id:<6} {title}: {ready_text} ({why}){needs}{manual}; {last_text}", id = id.as_str()));
         context.out.object(&serde_json::json!({
             "type": "story", "story": id.as_str(), "title": title, "ready": ready, "why": why,
+            "manual_only": manual_only, "needs_first": needs_first,
             "last_run": last.and_then(|run| run.run()), "last_outcome": last.and_then(|run| run.ended()).map(|(outcome, ..)| outcome),
         }));
     }
     context.out.summary(serde_json::json!({ "stories": known, "ready": ready_count }));
     Ok(Exit::Done)
+}
+
+/// The story, if its bundle may run and what it needs first is in order.
+fn resolved(site: &Site, id: &StoryId, policy: Option<&StoryPolicy>) -> Result<ResolvedStory> {
+    policy.map_or(Ok(()), |policy| demand_order(site, policy))?;
+    site.resolved(id)
 }

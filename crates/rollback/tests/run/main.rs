@@ -1,6 +1,7 @@
 //! The state machine of a run: which records may follow which.
 
 mod back;
+mod checklist;
 
 use unship_policy::{Digest, OnFail};
 use unship_rollback::{
@@ -28,6 +29,7 @@ fn plan(already: bool) -> Plan {
             unit("second", UnitRole::Step, vec![effect("c")]),
             unit("after", UnitRole::Verification, Vec::new()),
         ],
+        checklist: Vec::new(),
     }
 }
 
@@ -347,6 +349,8 @@ fn may_follow(events: &[Event], next: &Event) -> bool {
         }
         Event::UndoStarted { found, .. } => !events.is_empty() && (found.is_empty() || finds(events, done)),
         Event::EffectUndone { .. } | Event::EffectLeft { .. } | Event::UndoFailed { .. } => false,
+        // Its plan has no checklist; one that has is in `checklist`.
+        Event::ItemTicked { .. } => false,
         Event::ImagesRemoved { .. } => matches!(events.last(), Some(Event::RunEnded { .. })),
         Event::UnitStarted { unit } => {
             !events.is_empty() && in_hand.is_none() && names.get(done) == Some(&unit.as_str())
