@@ -17,3 +17,4 @@ mod readme;
 mod recovery;
 mod support;
 mod trust;
+mod variants;

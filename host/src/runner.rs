@@ -143,6 +143,7 @@ impl LinkedStory {
         let mut plan = Plan {
             format: Plan::FORMAT,
             story: manifest.story.to_string(),
+            variant: self.resolved.variant.as_ref().map(|variant| variant.name.to_string()),
             version: manifest.version_text(),
             title: self.resolved.title.clone(),
             bundle: self.resolved.bundle.digest(),
@@ -153,7 +154,7 @@ impl LinkedStory {
             units: Vec::new(),
             checklist: Vec::new(),
         };
-        for (index, unit) in manifest.units.iter().enumerate() {
+        for (index, unit) in self.resolved.units() {
             let mut effects = Vec::new();
             let wanted = unit.kind != UnitKind::Verification && !plan.already;
             if wanted {
@@ -179,7 +180,7 @@ impl LinkedStory {
         Ok(plan.with_checklist(&self.resolved.checklist))
     }
 
-    /// Runs the verifications alone, against the site as it is; nothing is changed or journalled.
+    /// Runs the verifications of its variant alone, against the site as it is; nothing is changed or journalled.
     ///
     /// # Errors
     /// [`WorldError`] for the site's folders.
@@ -188,7 +189,7 @@ impl LinkedStory {
         let mut world =
             Box::new(World::open(setting.site, definitions, setting.run, Ground::Live)?.held_by(&self.resolved.grants));
         let mut all = Vec::new();
-        for (index, unit) in self.resolved.bundle.manifest().units.iter().enumerate() {
+        for (index, unit) in self.resolved.units() {
             if unit.kind != UnitKind::Verification {
                 continue;
             }
@@ -206,8 +207,8 @@ impl LinkedStory {
     /// # Errors
     /// [`WorldError`] for the site's folders.
     pub fn already(&self, setting: Setting<'_>) -> Result<Option<UnitEnd>, WorldError> {
-        let units = &self.resolved.bundle.manifest().units;
-        let Some(index) = units.iter().position(|unit| unit.kind == UnitKind::Already) else { return Ok(None) };
+        let mut units = self.resolved.units();
+        let Some((index, _)) = units.find(|(_, unit)| unit.kind == UnitKind::Already) else { return Ok(None) };
         let definitions = self.resolved.definitions.clone();
         let world = Box::new(World::open(setting.site, definitions, setting.run, Ground::Live)?);
         let (_, _, end) = self.unit(index, world, setting.clock_ms, Use::Plan);
@@ -279,8 +280,7 @@ impl<'a> LiveRunner<'a> {
 
 impl StepRunner for LiveRunner<'_> {
     fn run(&mut self, position: usize, unit: &PlannedUnit, made_before: &[usize]) -> UnitEnd {
-        let units = &self.story.resolved.bundle.manifest().units;
-        let index = units.iter().position(|u| u.name.as_str() == unit.name);
+        let index = self.story.resolved.units().find(|(_, u)| u.name.as_str() == unit.name).map(|(index, _)| index);
         let (Some(index), Some(world)) = (index, self.world.take()) else {
             return UnitEnd::Broken("the plan names a step that the bundle does not have".to_owned());
         };

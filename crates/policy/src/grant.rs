@@ -3,7 +3,7 @@
 
 use crate::{
     Capabilities, ChecklistItem, Digest, FileError, FileRight, Name, OnFail, PathPattern, Place, PointerPattern,
-    SitePolicy, StoryPolicy, UnitKind, VerifiedBundle,
+    SitePolicy, StoryPolicy, Unit, UnitKind, UnknownVariant, Variant, VerifiedBundle,
     meaning::{FlagsMeaning, Limits},
     tables::Definitions,
 };
@@ -100,6 +100,8 @@ pub struct ResolvedStory {
     pub on_fail: OnFail,
     /// What a person looks at once it is taken back, as the policy says it.
     pub checklist: Vec<ChecklistItem>,
+    /// The variant that is meant; `None`: the default.
+    pub variant: Option<Variant>,
 }
 
 /// Brings together what the author requests and what the operator permits.
@@ -152,6 +154,7 @@ pub fn resolve(bundle: VerifiedBundle, story: &StoryPolicy, site: &SitePolicy) -
         limits,
         on_fail: story.on_fail,
         checklist,
+        variant: None,
     })
 }
 
@@ -535,8 +538,22 @@ impl Grant {
 }
 
 impl ResolvedStory {
+    /// The same story in a variant of its manifest; `None`: as it is by default.
+    ///
+    /// # Errors
+    /// [`UnknownVariant`] with those that there are.
+    pub fn in_variant(mut self, name: Option<&str>) -> Result<ResolvedStory, UnknownVariant> {
+        self.variant = name.map(|name| self.bundle.manifest().variant(name)).transpose()?.cloned();
+        Ok(self)
+    }
+
+    /// The units that run, each with its index in the manifest and in `grants`.
+    pub fn units(&self) -> impl Iterator<Item = (usize, &Unit)> {
+        self.bundle.manifest().units_of(self.variant.as_ref())
+    }
+
     /// Digest over everything that decides what a run may do: bundle, grants, meanings, limits, and what a
-    /// failed step leads to.
+    /// failed step leads to. The same for each variant: which of them runs, the plan's own digest covers.
     pub fn digest(&self) -> Digest {
         let grants = format!("{:?}", self.grants);
         let meanings = format!("{:?} {:?} {:?}", self.definitions, self.limits, self.on_fail);

@@ -42,6 +42,7 @@ mod site_policy;
 mod story_policy;
 mod tables;
 mod trust;
+mod variant;
 
 pub use argument::{Argument, ParameterError, ParameterKind};
 pub use bundle::{Bundle, BundleError, VerifiedBundle, pack, sign};
@@ -60,3 +61,4 @@ pub use site_policy::SitePolicy;
 pub use story_policy::{OnFail, StoryPolicy};
 pub use tables::Definitions;
 pub use trust::{PublicKey, SecretKey, TrustRoot};
+pub use variant::{UnknownVariant, Variant};

@@ -3,6 +3,7 @@
 use crate::{
     Capabilities, FileError, Name, StoryId,
     tables::{RawCapabilities, RawCommands, RawFiles, RawFlags, RawGit, RawHttp, RawProcesses, RawServices, name},
+    variant::{RawVariant, UnknownVariant, Variant, runs, variants},
 };
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -16,7 +17,7 @@ pub const UNITS_MAX: usize = 200;
 /// Which part a unit plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnitKind {
-    /// The check named by `already`.
+    /// A check named by `already`, of the default or of a variant.
     Already,
     /// A check before the first step.
     Precondition,
@@ -62,8 +63,13 @@ pub struct Manifest {
     pub title: String,
     /// Arguments of a plain `wasi:cli/command` component or wasip1 module (its own name goes before them).
     pub argv: Vec<String>,
-    /// All units in the order in which they run: `already`, preconditions, steps, verifications.
+    /// All units in the order in which they run: `already`, preconditions, steps, verifications. Those that variants add
+    /// are among them.
     pub units: Vec<Unit>,
+    /// Other ways through the units.
+    pub variants: Vec<Variant>,
+    /// The check that the default asks whether the story is taken back already.
+    already: Option<Name>,
 }
 
 #[derive(Deserialize)]
@@ -82,6 +88,8 @@ struct RawManifest {
     step: Vec<RawUnit>,
     #[serde(default)]
     verification: Vec<RawUnit>,
+    #[serde(default)]
+    variant: Vec<RawVariant>,
 }
 
 #[derive(Deserialize)]
@@ -110,7 +118,7 @@ impl Manifest {
     ///
     /// # Errors
     /// [`FileError`] with its place: unknown or missing keys, wrong types, names used twice, a check that requests a
-    /// power that changes something, no step at all.
+    /// power that changes something, no step at all, a variant that cannot be.
     pub fn parse(text: &str) -> Result<Manifest, FileError> {
         if text.len() > MANIFEST_BYTES_MAX {
             return Err(FileError {
@@ -134,7 +142,9 @@ impl Manifest {
             }
         }
         let has_steps = !raw.step.is_empty();
-        let mut units = already(raw.already.as_ref(), raw.check)?;
+        let asked: Vec<&Spanned<String>> =
+            raw.already.iter().chain(raw.variant.iter().filter_map(RawVariant::already)).collect();
+        let mut units = already(&asked, raw.check)?;
         for (kind, list) in [
             (UnitKind::Precondition, raw.precondition),
             (UnitKind::Step, raw.step),
@@ -148,7 +158,27 @@ impl Manifest {
             let message = format!("a story has at least one step and at most {UNITS_MAX} steps and checks");
             return Err(FileError::at(raw.story.span(), message));
         }
-        Ok(Manifest { story, version, title: raw.title, argv: raw.argv, units })
+        let already = raw.already.as_ref().map(name).transpose()?;
+        let variants = variants(&raw.variant, &units, already.as_ref())?;
+        Ok(Manifest { story, version, title: raw.title, argv: raw.argv, units, variants, already })
+    }
+
+    /// The variant of this name.
+    ///
+    /// # Errors
+    /// [`UnknownVariant`] with those that there are.
+    pub fn variant(&self, name: &str) -> Result<&Variant, UnknownVariant> {
+        self.variants.iter().find(|variant| variant.name.as_str() == name).ok_or_else(|| {
+            let known: Vec<&str> = self.variants.iter().map(|variant| variant.name.as_str()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            UnknownVariant { story: self.story.to_string(), name: name.to_owned(), known }
+        })
+    }
+
+    /// The units that run in `variant`, or by default, each with its index among all.
+    pub fn units_of<'a>(&'a self, variant: Option<&'a Variant>) -> impl Iterator<Item = (usize, &'a Unit)> {
+        let all = self.units.iter().enumerate();
+        all.filter(move |(_, unit)| runs(unit, variant, &self.variants, self.already.as_ref()))
     }
 
     /// The version as text.
@@ -163,21 +193,19 @@ impl Manifest {
     }
 }
 
-/// `check` tables exist to be named by `already`; one that nothing names would never run.
-fn already(named: Option<&Spanned<String>>, checks: Vec<RawUnit>) -> Result<Vec<Unit>, FileError> {
+/// `check` tables exist to be named by some `already`; one that nothing names would never run.
+fn already(asked: &[&Spanned<String>], checks: Vec<RawUnit>) -> Result<Vec<Unit>, FileError> {
     let mut units = Vec::new();
     for check in checks {
-        if named.is_none_or(|a| a.get_ref() != check.name.get_ref()) {
+        if !asked.iter().any(|name| name.get_ref() == check.name.get_ref()) {
             return Err(FileError::at(check.name.span(), "nothing names this check, so it would never run")
                 .help("name it in `already`, or make it a `[[precondition]]` or `[[verification]]`"));
         }
         units.push(check.parse(UnitKind::Already)?);
     }
-    match named {
-        Some(name) if units.is_empty() => {
-            Err(FileError::at(name.span(), format!("there is no `[[check]]` named {:?}", name.get_ref())))
-        }
-        _ => Ok(units),
+    match asked.iter().find(|name| !units.iter().any(|unit: &Unit| unit.name.as_str() == name.get_ref())) {
+        Some(name) => Err(FileError::at(name.span(), format!("there is no `[[check]]` named {:?}", name.get_ref()))),
+        None => Ok(units),
     }
 }
 

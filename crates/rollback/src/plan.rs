@@ -68,6 +68,9 @@ pub struct Plan {
     pub format: u32,
     /// The story.
     pub story: String,
+    /// The variant of its rollback; `None`: the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// The author's version of its rollback.
     pub version: String,
     /// One line for people.
@@ -109,6 +112,9 @@ impl Plan {
             for planned in &unit.effects {
                 parts.push(serde_json::to_vec(&planned.effect).unwrap_or_default());
             }
+        }
+        if let Some(variant) = &self.variant {
+            parts.push(format!("variant {variant}").into_bytes());
         }
         for item in &self.checklist {
             parts.push(format!("checklist {}", item.name).into_bytes());
@@ -153,6 +159,8 @@ impl Plan {
                 lines.push(format!("+ {what}: {new}"));
             }
         };
+        let variant = |plan: &Plan| plan.variant.clone().unwrap_or_else(|| "none".to_owned());
+        compare("variant", variant(self), variant(now));
         compare("version", self.version.clone(), now.version.clone());
         compare("bundle", self.bundle.to_string(), now.bundle.to_string());
         compare("policy", self.resolved.to_string(), now.resolved.to_string());

@@ -174,6 +174,7 @@ impl Site {
         Ok(Plan {
             format: Plan::FORMAT,
             story: "1.3".to_owned(),
+            variant: None,
             version: "1".to_owned(),
             title: "t".to_owned(),
             bundle: Digest::of(b"bundle"),

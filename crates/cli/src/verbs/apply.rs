@@ -30,6 +30,9 @@ const FREE_BYTES_MIN: u64 = 4 << 20;
 pub struct Args {
     /// The story's id, such as 1.3
     story: String,
+    /// A variant of the story, as `unship inspect` lists them
+    #[arg(long, value_name = "NAME")]
+    variant: Option<String>,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -48,7 +51,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     session.demand_nothing_in_flight()?;
     let policy = session.site.story(&crate::site::story_id(&args.story)?)?;
     let conditions = Conditions::look(&session.site, &policy, &session.history)?;
-    let story = plan::load(&session.site, &session.store, &args.story)?;
+    let story = plan::load(&session.site, &session.store, &args.story, args.variant.as_deref())?;
     let clock_ms = SystemClock.now_ms();
     let run = fresh_id(&session, clock_ms)?;
     let apply = Apply { run, session: &session, story: &story, clock_ms };
@@ -183,7 +186,8 @@ impl Apply<'_> {
             return Err(self.refuse(error, "not confirmed: no terminal", Vec::new()));
         }
         let mut stderr = std::io::stderr();
-        let _ = write!(stderr, "Take back story {}? [y/N] ", plan.story).and_then(|()| stderr.flush());
+        let variant = plan.variant.as_ref().map_or_else(String::new, |variant| format!(", variant {variant}"));
+        let _ = write!(stderr, "Take back story {}{variant}? [y/N] ", plan.story).and_then(|()| stderr.flush());
         let mut answer = String::new();
         let read = std::io::stdin().lock().read_line(&mut answer);
         if read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {

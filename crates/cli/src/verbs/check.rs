@@ -17,12 +17,15 @@ use unship_rollback::{Clock as _, UnitEnd, Verdict};
 pub struct Args {
     /// The story's id, such as 1.3
     story: String,
+    /// Those of a variant, as `unship inspect` lists them
+    #[arg(long, value_name = "NAME")]
+    variant: Option<String>,
 }
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let site = context.site()?;
-    let story = plan::load(&site, &site.store()?, &args.story)?;
+    let story = plan::load(&site, &site.store()?, &args.story, args.variant.as_deref())?;
     let clock_ms = SystemClock.now_ms();
     let run = plan::run_id(clock_ms)?;
     let setting = Setting { site: &site.path, run: run.as_str(), clock_ms };
@@ -48,6 +51,6 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         Verdict::Recovered
     };
     out.text(verdict.to_string());
-    out.summary(serde_json::json!({ "story": args.story, "verdict": verdict }));
+    out.summary(serde_json::json!({ "story": args.story, "variant": args.variant, "verdict": verdict }));
     Ok(if verdict == Verdict::Recovered { Exit::Done } else { Exit::NotRecovered })
 }

@@ -6,8 +6,9 @@ use crate::{
     exit::Exit,
     site::{Site, read_bundle},
 };
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 use unship_host::sandbox::to_component;
+use unship_policy::Name;
 
 /// Shows a bundle: its manifest, digest, imports and signatures. Nothing is run, compiled or changed. Inside a site the
 /// signing keys get the names that the trust root gives them.
@@ -56,11 +57,27 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     if signers.is_empty() {
         out.text("signed   by nobody");
     }
+    let mut variants = Vec::new();
+    for variant in &manifest.variants {
+        let (adds, omits) = (texts(&variant.adds), texts(&variant.omits));
+        let changes = [("adds", &adds), ("omits", &omits)].into_iter().filter(|(_, units)| !units.is_empty());
+        let changes: Vec<String> = changes.map(|(word, units)| format!("{word} {}", units.join(", "))).collect();
+        out.text(format!("variant  {}: {} ({})", variant.name, variant.title, changes.join("; ")));
+        variants.push(serde_json::json!({
+            "name": variant.name.as_str(), "title": variant.title, "adds": adds, "omits": omits,
+            "already": variant.already.as_ref().map(Name::as_str),
+        }));
+    }
     out.text("");
     out.text(bundle.manifest_text().trim_end());
     out.summary(serde_json::json!({
         "story": manifest.story.as_str(), "version": manifest.version_text(), "digest": bundle.digest(),
-        "imports": component.imports, "signers": signers, "manifest": bundle.manifest_text(),
+        "imports": component.imports, "signers": signers, "variants": variants,
+        "manifest": bundle.manifest_text(),
     }));
     Ok(Exit::Done)
+}
+
+fn texts(names: &BTreeSet<Name>) -> Vec<&str> {
+    names.iter().map(Name::as_str).collect()
 }

@@ -22,6 +22,9 @@ use unship_store::SiteStore;
 pub struct Args {
     /// The story's id, such as 1.3
     story: String,
+    /// A variant of the story, as `unship inspect` lists them
+    #[arg(long, value_name = "NAME")]
+    variant: Option<String>,
     /// As Markdown, with how a person would do each effect by hand
     #[arg(long)]
     markdown: bool,
@@ -34,7 +37,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let policy = site.story(&story_id(&args.story)?)?;
     let history = if policy.needs_first.is_empty() { History::default() } else { History::read(&store)? };
     let conditions = Conditions::look(&site, &policy, &history)?;
-    let story = load(&site, &store, &args.story)?;
+    let story = load(&site, &store, &args.story, args.variant.as_deref())?;
     let clock_ms = SystemClock.now_ms();
     let run = run_id(clock_ms)?;
     let plan = make(&site, &story, &run, clock_ms).map_err(|e| refusal(&args.story, &e))?;
@@ -46,6 +49,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     }
     context.out.summary(serde_json::json!({
         "story": plan.story,
+        "variant": plan.variant,
         "plan_digest": plan.digest(),
         "already": plan.already,
         "effects": plan.effects().count(),
@@ -54,9 +58,10 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Loads, verifies, resolves and links a story.
-pub fn load(site: &Site, store: &SiteStore, id: &str) -> Result<LinkedStory> {
-    story::link(site.resolved(&story_id(id)?)?, store)
+/// Loads, verifies, resolves and links a story, in one of its variants or as it is by default.
+pub fn load(site: &Site, store: &SiteStore, id: &str, variant: Option<&str>) -> Result<LinkedStory> {
+    let resolved = site.resolved(&story_id(id)?)?.in_variant(variant).map_err(|e| CliError::user(e.to_string()))?;
+    story::link(resolved, store)
 }
 
 /// A fresh run id.
@@ -96,6 +101,9 @@ pub fn refusal(story: &str, e: &PlanError) -> CliError {
 pub fn show(out: Out, plan: &Plan, story: &LinkedStory, conditions: &Conditions) {
     let signers: Vec<&str> = story.resolved().bundle.signers().iter().map(unship_policy::Name::as_str).collect();
     out.text(format!("Plan: take back story {}, {}", plan.story, plan.title));
+    if let Some(variant) = &story.resolved().variant {
+        out.text(format!("  variant {}: {}", variant.name, variant.title));
+    }
     out.text(format!("  bundle {} {}, signed by {}", plan.version, plan.bundle, signers.join(", ")));
     conditions.show(out);
     if plan.already {
@@ -142,6 +150,9 @@ pub fn show(out: Out, plan: &Plan, story: &LinkedStory, conditions: &Conditions)
 
 fn markdown(plan: &Plan, conditions: &Conditions) -> String {
     let mut text = format!("# Taking back story {}: {}\n\nPlan `{}`.\n", plan.story, plan.title, plan.digest());
+    if let Some(variant) = &plan.variant {
+        text.push_str(&format!("\nVariant `{variant}`.\n"));
+    }
     for need in &conditions.needs {
         text.push_str(&format!("\nNeeds story {} first: {}.\n", need.story, need.words()));
     }

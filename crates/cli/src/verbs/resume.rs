@@ -46,7 +46,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         // Asked to go forward, it could only end the way back that it was on.
         return Ok(if args.undo { report::exit_back(&state) } else { report::exit_forward(&state) });
     }
-    let story = plan::load(&session.site, &session.store, &plan.story)?;
+    let story = plan::load(&session.site, &session.store, &plan.story, plan.variant.as_deref())?;
     demand_same(&plan, story.resolved().digest(), &state)?;
     session.go_forward(&run, &plan, state, &story, resume)
 }

@@ -22,10 +22,11 @@ pub fn run(context: &Context, _: &Args) -> Result<Exit> {
         let run = state.run().map_or("?", |r| r.as_str());
         let (items, open) = items(state);
         let checklist = if open == 0 { String::new() } else { format!(", {open} of {items} items open") };
+        let variant = state.plan().and_then(|plan| plan.variant.as_ref());
+        let story = variant.map_or_else(|| state.story().to_owned(), |variant| format!("{} {variant}", state.story()));
         context.out.text(format!(
-            "{run}  {}  story {:<6} {outcome} ({} effects{checklist})",
+            "{run}  {}  story {story:<6} {outcome} ({} effects{checklist})",
             time(state.started_ms()),
-            state.story(),
             state.applied().len()
         ));
         context.out.object(&object);
@@ -45,7 +46,8 @@ pub fn summary(state: &RunState) -> serde_json::Value {
     let (items, items_open) = items(state);
     serde_json::json!({
         "type": "run", "format": crate::out::JSON_FORMAT,
-        "run": state.run(), "story": state.story(), "started": time(state.started_ms()),
+        "run": state.run(), "story": state.story(), "variant": state.plan().and_then(|plan| plan.variant.as_ref()),
+        "started": time(state.started_ms()),
         "plan_digest": state.plan().map(unship_rollback::Plan::digest),
         "outcome": ended.map(|(outcome, ..)| outcome),
         "verdict": ended.and_then(|(_, verdict, _)| *verdict),

@@ -20,6 +20,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     out.text(format!("story    {}", state.story()));
     out.text(format!("started  {}", time(state.started_ms())));
     if let Some(plan) = state.plan() {
+        if let Some(variant) = &plan.variant {
+            out.text(format!("variant  {variant}"));
+        }
         out.text(format!("plan     {}", plan.digest()));
         out.text(format!("bundle   {} {}", plan.version, plan.bundle));
     }

@@ -16,6 +16,7 @@ fn plan(already: bool) -> Plan {
     Plan {
         format: Plan::FORMAT,
         story: "1.3".to_owned(),
+        variant: None,
         version: "1.0.0".to_owned(),
         title: "t".to_owned(),
         bundle: Digest::of(b"bundle"),
