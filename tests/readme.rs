@@ -48,7 +48,7 @@ fn the_transcript_is_true() {
     let site = folder.path().join("demo");
     let demo = Ran::of(
         Command::new(xtask)
-            .args(["demo", "--unship", UNSHIP, "--service"])
+            .args(["demo", "--unship", UNSHIP, "--practice"])
             .arg(service)
             .arg("--guests")
             .arg(guests())

@@ -116,18 +116,19 @@ impl Site {
         site
     }
 
-    /// The practice site, whole, with its service running. Dropping it ends the service.
+    /// The practice site with story 1.3, and its service running. Dropping it ends the service.
     pub fn practice() -> Practice {
+        Site::practice_with("1.3")
+    }
+
+    /// The practice site with this story, and the services that it needs running.
+    pub fn practice_with(story: &str) -> Practice {
         let site = Site { folder: tempfile::tempdir().expect("a temporary folder") };
-        let xtask = std::env::var_os("UNSHIP_XTASK").expect("run the tests by `cargo xtask test`");
-        let service = std::env::var_os("UNSHIP_PRACTICE").expect("run the tests by `cargo xtask test`");
+        let [xtask, practice] = ["UNSHIP_XTASK", "UNSHIP_PRACTICE"]
+            .map(|built| std::env::var_os(built).expect("run the tests by `cargo xtask test`"));
         let mut command = Command::new(xtask);
-        command
-            .args(["site", "--unship", UNSHIP, "--service"])
-            .arg(service)
-            .arg("--guests")
-            .arg(guests())
-            .arg(site.path());
+        command.args(["site", "--story", story, "--unship", UNSHIP, "--practice"]).arg(practice);
+        command.arg("--guests").arg(guests()).arg(site.path());
         let _ = Ran::of(command.env("XDG_CACHE_HOME", site.folder.path().join("cache"))).exits(0);
         Practice(site)
     }

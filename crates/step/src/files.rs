@@ -2,7 +2,20 @@
 //!
 //! Paths are relative to the site, as in `std::fs`; the same grants and the same gate hold for both.
 
-use crate::{HostError, bindings::unship::step::files as host};
+use crate::{HostError, Result as StepResult, bindings::unship::step::files as host, fail};
+use std::{fs, io};
+
+/// Whether something has this name: a file, a directory, or a symlink, wherever it leads. Needs `files.read` on it.
+///
+/// # Errors
+/// When nobody can tell. A refusal is one: of what a step may not look at, it must not say that it is not there.
+pub fn present(path: &str) -> StepResult<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => fail!("looking for {path}: {error}"),
+    }
+}
 
 /// Makes `target` hold the bytes of `source`, so that `target` is never missing and never half written. Mode and owner
 /// of an existing `target` are kept. Does nothing when the bytes already agree.

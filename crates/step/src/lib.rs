@@ -37,12 +37,14 @@
 //!
 //! - [`files`], [`flags`], [`processes`], [`services`], [`commands`], [`http`], [`git`], [`log`]: what the host does for a step, by name
 //! - [`Result`], [`Failure`], [`HostError`], [`Context`], [`ensure!`], [`fail!`]: how a step says that it came to nothing
+//! - [`check`], [`wait`]: what many stories ask and wait for
 //! - [`steps!`]: which function is which step
 //!
 //! A component imports only the interfaces that its steps really use; the manifest must request what it imports.
 
 #[doc(hidden)]
 pub mod bindings;
+pub mod check;
 pub mod commands;
 mod failure;
 pub mod files;
@@ -53,6 +55,7 @@ pub mod log;
 mod macros;
 pub mod processes;
 pub mod services;
+pub mod wait;
 
 pub use failure::{Context, Failure, HostError, Result};
 

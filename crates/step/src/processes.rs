@@ -43,6 +43,11 @@ pub fn holders(path: &str) -> Result<Vec<Process>, HostError> {
     host::holders(path).map(own).map_err(HostError::from)
 }
 
+/// All of them for a message, separated by commas.
+pub fn listed(processes: &[Process]) -> String {
+    processes.iter().map(Process::to_string).collect::<Vec<_>>().join(", ")
+}
+
 fn own(processes: Vec<host::Process>) -> Vec<Process> {
     processes.into_iter().map(|p| Process { pid: p.pid, command_line: p.command_line }).collect()
 }

@@ -40,8 +40,8 @@ pub fn run(parts: &Parts, runs: usize) -> Result<()> {
     let script = root.join("rollback-1.3.sh");
     fs::write(&script, SCRIPT)?;
     let base = root.join("base");
-    site::lay_out(&base, parts)?;
-    site::stop_service(&base);
+    site::lay_out(&base, parts, &[site::story("1.3")?])?;
+    site::stop(&base);
     let bench = Bench { root, base, script, unship: parts.unship.clone() };
     let mut times = Times::default();
     for round in 0..=runs {
@@ -117,10 +117,10 @@ impl Bench {
     fn on_a_copy(&self, body: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let copy = self.root.join("copy");
         site::run(Command::new("cp").arg("-a").arg(&self.base).arg(&copy))?;
-        let started = site::run(Command::new(copy.join(practice::SERVICE)).arg("start").current_dir(&copy));
+        let started = site::run(Command::new(copy.join(practice::ANALYTICS)).arg("start").current_dir(&copy));
         // The copy itself is not what is measured, nor is its way to the disk.
         let done = started.and_then(|_| site::run(Command::new("sync").arg("-f").arg(&copy))).and_then(|_| body(&copy));
-        site::stop_service(&copy);
+        site::stop(&copy);
         fs::remove_dir_all(&copy)?;
         done
     }

@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: the main job before your eyes, on a practice site of its own. Every line is printed by what it shows
 //! happening; a step that ends otherwise than expected ends the demo.
 
-use crate::site::{self, Parts};
+use crate::site::{self, Parts, Story};
 use anyhow::{Context as _, Result, bail};
 use std::{
     fs,
@@ -11,7 +11,39 @@ use std::{
     process::{Command, Stdio},
 };
 
-const QUERY: &str = "SELECT region, sum(amount) FROM orders GROUP BY region";
+/// What shows, by a command of the site, that a story is in and then that it is out.
+struct Tale {
+    story: &'static str,
+    wrong: &'static str,
+    program: &'static str,
+    args: &'static [&'static str],
+    /// The command's exit status while the story is in; afterwards it is 0.
+    status: i32,
+}
+
+const TALES: &[Tale] = &[
+    Tale {
+        story: "1.2",
+        wrong: "since story 1.2 was shipped, connectors crash again and again",
+        program: "bin/practice-ingestion",
+        args: &["get", "/status"],
+        status: 0,
+    },
+    Tale {
+        story: "1.3",
+        wrong: "since story 1.3 was shipped, queries run into their time-out",
+        program: "bin/practice-analytics",
+        args: &["query", "SELECT region, sum(amount) FROM orders GROUP BY region"],
+        status: 1,
+    },
+    Tale {
+        story: "1.4",
+        wrong: "since story 1.4 was shipped, a third of dbt's models fail",
+        program: "bin/practice-core",
+        args: &["healthy"],
+        status: 0,
+    },
+];
 
 /// A bundle that asks to read one file and tries another: a plain WASI program, nothing of unship's own.
 const NOSY_MANIFEST: &str = r#"story = "9.9"
@@ -39,18 +71,19 @@ files.read = ["summaries/revenue-by-region.csv"]
 ///
 /// # Errors
 /// When a step ends otherwise than expected.
-pub fn run(dir: Option<PathBuf>, parts: &Parts) -> Result<()> {
+pub fn run(dir: Option<PathBuf>, story: &Story, parts: &Parts) -> Result<()> {
+    let tale = TALES.iter().find(|tale| tale.story == story.id).context("nobody tells the tale of this story yet")?;
     let dir = match dir {
         Some(dir) => dir,
         None => tempfile::Builder::new().prefix("unship-demo-").tempdir()?.keep(),
     };
     let cache = tempfile::tempdir()?;
     let key = cache.path().join("release.key");
-    site::lay_out_with_key(&dir, parts, &key)?;
+    site::lay_out_with_key(&dir, parts, &[story], &key)?;
     let dir = dir.canonicalize()?;
     let demo = Demo { dir: &dir, parts, cache: cache.path() };
-    let shown = demo.show(&key);
-    site::stop_service(&dir);
+    let shown = demo.show(tale, &key);
+    site::stop(&dir);
     shown?;
     say(&format!("\nThe site stays for you to look at; nothing else does. To remove it: rm -r {}", dir.display()));
     Ok(())
@@ -63,19 +96,20 @@ struct Demo<'a> {
 }
 
 impl Demo<'_> {
-    fn show(&self, key: &Path) -> Result<()> {
-        say(&format!("A practice site in {}, its analytics service running.", self.dir.display()));
-        say("\n# What is wrong: since story 1.3 was shipped, queries run into their time-out.");
-        self.service(&["query", QUERY], 1)?;
+    fn show(&self, tale: &Tale, key: &Path) -> Result<()> {
+        let Tale { story, program, args, .. } = *tale;
+        say(&format!("A practice site in {}, its services running.", self.dir.display()));
+        say(&format!("\n# What is wrong: {}.", tale.wrong));
+        self.shown(program, &self.dir.join(program), args, tale.status)?;
         say("\n# What taking the story back would do. The steps really run, against an overlay; nothing is changed.");
-        self.unship(&["plan", "1.3"], 0)?;
-        let digest = self.digest()?;
+        self.unship(&["plan", story], 0)?;
+        let digest = self.digest(story)?;
         say("\n# Do exactly that, and verify.");
-        self.unship(&["apply", "1.3", "--yes", "--expect", &digest], 0)?;
-        say("\n# The same query again.");
-        self.service(&["query", QUERY], 0)?;
+        self.unship(&["apply", story, "--yes", "--expect", &digest], 0)?;
+        say("\n# The same question again.");
+        self.shown(program, &self.dir.join(program), args, 0)?;
         say("\n# Applying it twice does no harm.");
-        self.unship(&["apply", "1.3", "--yes"], 0)?;
+        self.unship(&["apply", story, "--yes"], 0)?;
         say("\n# What was done, provably.");
         self.unship(&["journal", "show"], 0)?;
         self.unship(&["journal", "verify"], 0)?;
@@ -94,8 +128,8 @@ impl Demo<'_> {
     }
 
     /// The digest of the plan that was just shown.
-    fn digest(&self) -> Result<String> {
-        let mut plan = self.command(&self.parts.unship, &["plan", "1.3", "--json"]);
+    fn digest(&self, story: &str) -> Result<String> {
+        let mut plan = self.command(&self.parts.unship, &["plan", story, "--json"]);
         let printed = site::run(&mut plan)?;
         let last: serde_json::Value = serde_json::from_str(printed.lines().last().unwrap_or_default())?;
         last["plan_digest"].as_str().map(str::to_owned).context("the plan has no digest")
@@ -103,10 +137,6 @@ impl Demo<'_> {
 
     fn unship(&self, args: &[&str], expect: i32) -> Result<()> {
         self.shown("unship", &self.parts.unship, args, expect)
-    }
-
-    fn service(&self, args: &[&str], expect: i32) -> Result<()> {
-        self.shown("bin/practice-analytics", &self.dir.join("bin/practice-analytics"), args, expect)
     }
 
     fn command(&self, program: &Path, args: &[&str]) -> Command {

@@ -33,10 +33,13 @@ struct Cli {
 enum Verb {
     /// Builds the guests and prints their paths and sizes
     Guests,
-    /// Lays out the practice site in a new folder, with its service running
+    /// Lays out the practice site in a new folder, with its services running
     Site {
         /// The folder
         dir: PathBuf,
+        /// Only this story, and the services that it needs; may be given again
+        #[arg(long = "story", value_name = "STORY")]
+        stories: Vec<String>,
         #[command(flatten)]
         built: Built,
     },
@@ -44,6 +47,9 @@ enum Verb {
     Demo {
         /// A new folder for the site; otherwise one among the temporary files
         dir: Option<PathBuf>,
+        /// The story that is taken back
+        #[arg(long, default_value = "1.3")]
+        story: String,
         #[command(flatten)]
         built: Built,
     },
@@ -69,23 +75,23 @@ enum Verb {
 #[derive(clap::Args)]
 struct Built {
     /// The folder of the built guests
-    #[arg(long, requires_all = ["unship", "service"])]
+    #[arg(long, requires_all = ["unship", "practice"])]
     guests: Option<PathBuf>,
     /// The built `unship`
     #[arg(long)]
     unship: Option<PathBuf>,
-    /// The built `practice-analytics`
+    /// The built `practice`
     #[arg(long)]
-    service: Option<PathBuf>,
+    practice: Option<PathBuf>,
 }
 
 impl Built {
     fn parts(self, toolchain: Way) -> Result<site::Parts> {
         match self {
-            Built { guests: Some(guests), unship: Some(unship), service: Some(service) } => {
-                let [unship, service, guests] = [unship, service, guests]
+            Built { guests: Some(guests), unship: Some(unship), practice: Some(practice) } => {
+                let [unship, practice, guests] = [unship, practice, guests]
                     .map(|part| part.canonicalize().with_context(|| format!("{} is not built", part.display())));
-                Ok(site::Parts { unship: unship?, service: service?, guests: guests? })
+                Ok(site::Parts { unship: unship?, practice: practice?, guests: guests? })
             }
             _ => site::parts(guests::build(&Toolchain::find(toolchain)?)?),
         }
@@ -113,13 +119,17 @@ fn run(cli: Cli) -> Result<()> {
         }
         Verb::Lint => lint::run(cli.toolchain),
         Verb::Test { args } => tests::run(cli.toolchain, &args),
-        Verb::Demo { dir, built } => demo::run(dir, &built.parts(cli.toolchain)?),
+        Verb::Demo { dir, story, built } => demo::run(dir, site::story(&story)?, &built.parts(cli.toolchain)?),
         Verb::Bench { runs, built } => bench::run(&built.parts(cli.toolchain)?, runs),
-        Verb::Site { dir, built } => {
+        Verb::Site { dir, stories, built } => {
+            let stories: Vec<&site::Story> = match &stories[..] {
+                [] => site::STORIES.iter().collect(),
+                some => some.iter().map(|id| site::story(id)).collect::<Result<_>>()?,
+            };
             let parts = built.parts(cli.toolchain)?;
-            site::lay_out(&dir, &parts)?;
-            println!("{} is a practice site; its service runs until you stop it:", dir.display());
-            println!("  {} --site {} plan 1.3", parts.unship.display(), dir.display());
+            site::lay_out(&dir, &parts, &stories)?;
+            println!("{} is a practice site; its services run until you stop them:", dir.display());
+            println!("  {} --site {} plan {}", parts.unship.display(), dir.display(), stories[0].id);
             Ok(())
         }
     }

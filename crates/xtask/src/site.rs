@@ -1,53 +1,89 @@
-//! `cargo xtask site DIR`: the practice site, whole. Its tree, its live service, policies, a signing key of its own, signed
+//! `cargo xtask site DIR`: the practice site, whole. Its tree, its live services, policies, a signing key of its own, signed
 //! bundles with their native code made ahead of time, and `.unship/` in place.
 
 use crate::{practice, repo, toolchain::say};
 use anyhow::{Context as _, Result, bail};
 use std::{
+    collections::BTreeSet,
+    ffi::OsString,
     fs,
+    panic::resume_unwind,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
-/// The bundles of the practice site: built file, manifest's folder, name in the site.
-const BUNDLES: &[(&str, &str, &str)] = &[("story_1_3.wasm", "story-1-3", "story-1.3.wasm")];
+/// A story of the practice site.
+#[derive(Debug)]
+pub struct Story {
+    /// As the verbs take it.
+    pub id: &'static str,
+    /// The guest's file and its manifest's folder, without their endings.
+    guest: (&'static str, &'static str),
+    /// The services that must live for it to be taken back.
+    services: &'static [&'static str],
+}
+
+/// Every story of the practice site.
+pub const STORIES: &[Story] = &[
+    Story { id: "1.2", guest: ("story_1_2", "story-1-2"), services: &["ingestion", "core"] },
+    Story { id: "1.3", guest: ("story_1_3", "story-1-3"), services: &["analytics"] },
+    Story { id: "1.4", guest: ("story_1_4", "story-1-4"), services: &["analytics", "core"] },
+];
+
+/// The story with this id.
+///
+/// # Errors
+/// Those that there are.
+pub fn story(id: &str) -> Result<&'static Story> {
+    STORIES.iter().find(|story| story.id == id).with_context(|| {
+        let known: Vec<&str> = STORIES.iter().map(|story| story.id).collect();
+        format!("the practice site has no story {id}; it has {}", known.join(", "))
+    })
+}
 
 /// What the practice site is made of.
 #[derive(Debug, Clone)]
 pub struct Parts {
     /// The built `unship`.
     pub unship: PathBuf,
-    /// The built `practice-analytics`.
-    pub service: PathBuf,
+    /// The built `practice`.
+    pub practice: PathBuf,
     /// The folder of the built guests.
     pub guests: PathBuf,
 }
 
-/// Lays the site out in `dir` and starts its service.
+/// Lays the site out in `dir`, with these stories, and starts the services that they need.
 ///
 /// # Errors
 /// When `dir` holds something already, or a part does not work.
-pub fn lay_out(dir: &Path, parts: &Parts) -> Result<()> {
+pub fn lay_out(dir: &Path, parts: &Parts, stories: &[&Story]) -> Result<()> {
     // The key that signs stays out of the site, as it would in life; nobody needs it again.
     let keys = tempfile::tempdir()?;
-    lay_out_with_key(dir, parts, &keys.path().join("release.key"))
+    lay_out_with_key(dir, parts, stories, &keys.path().join("release.key"))
 }
 
 /// The same, with the signing key kept in the new file `key`.
 ///
 /// # Errors
 /// As [`lay_out`].
-pub fn lay_out_with_key(dir: &Path, parts: &Parts, key: &Path) -> Result<()> {
-    practice::lay_out(dir, &parts.service)?;
-    let dir = &dir.canonicalize()?;
+pub fn lay_out_with_key(dir: &Path, parts: &Parts, stories: &[&Story], key: &Path) -> Result<()> {
+    practice::lay_out(dir, &parts.practice)?;
+    let dir = dir.canonicalize()?;
+    let complete = complete(&dir, parts, stories, key);
+    if complete.is_err() {
+        stop(&dir);
+    }
+    complete
+}
+
+/// What makes a site of the tree.
+fn complete(dir: &Path, parts: &Parts, stories: &[&Story], key: &Path) -> Result<()> {
     fs::create_dir(dir.join("policies"))?;
     fs::create_dir(dir.join("bundles"))?;
-    for entry in fs::read_dir(repo().join("policies"))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|e| e == "toml") {
-            fs::copy(&path, dir.join("policies").join(path.file_name().unwrap_or_default()))?;
-        }
+    for name in stories.iter().map(|story| story.id).chain(["site"]) {
+        let file = format!("policies/{name}.toml");
+        fs::copy(repo().join(&file), dir.join(&file)).with_context(|| format!("copying {file}"))?;
     }
     let public = run(Command::new(&parts.unship).arg("keygen").arg(key))?;
     let trust = format!(
@@ -57,15 +93,39 @@ pub fn lay_out_with_key(dir: &Path, parts: &Parts, key: &Path) -> Result<()> {
     );
     fs::write(dir.join("policies/trust.toml"), trust)?;
     run(Command::new(&parts.unship).arg("init").arg("--site").arg(dir))?;
-    for (built, source, name) in BUNDLES {
+    start_services(dir, &stories.iter().flat_map(|story| story.services).copied().collect())?;
+    for story in stories {
+        let (built, source) = story.guest;
         let manifest = repo().join("steps-wasm").join(source).join("unship.toml");
-        bundle(parts, &parts.guests.join(built), &manifest, &dir.join("bundles").join(name), key)?;
+        let to = dir.join(format!("bundles/story-{}.wasm", story.id));
+        bundle(parts, &parts.guests.join(format!("{built}.wasm")), &manifest, &to, key)?;
+        // Planning once makes the native code, so that no rollback ever has to.
+        run(Command::new(&parts.unship).args(["plan", story.id, "--site"]).arg(dir))?;
     }
-    run(Command::new(dir.join(practice::SERVICE)).arg("start").current_dir(dir))
-        .context("the site's service does not start")?;
-    // Planning once makes the native code, so that no rollback ever has to.
-    run(Command::new(&parts.unship).args(["plan", "1.3", "--site"]).arg(dir))?;
     Ok(())
+}
+
+/// Starts them at the same time; returns when each answers.
+fn start_services(dir: &Path, services: &BTreeSet<&str>) -> Result<()> {
+    let start = |service: &str| {
+        let program = dir.join(format!("bin/practice-{service}"));
+        // Not its pipes: they would stay open as long as the service lives.
+        let status = Command::new(program)
+            .arg("start")
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()?;
+        if !status.success() {
+            bail!("the service {service} does not start; see run/{service}.log");
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let starting: Vec<_> = services.iter().map(|service| scope.spawn(move || start(service))).collect();
+        starting.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
 }
 
 /// Packs and signs one bundle.
@@ -78,22 +138,28 @@ pub fn bundle(parts: &Parts, component: &Path, manifest: &Path, to: &Path, key: 
     Ok(())
 }
 
-/// How long the service may take to end.
+/// How long the site's processes may take to end.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Ends the site's service, and waits a few seconds at most until it is gone.
-pub fn stop_service(dir: &Path) {
-    let pid = fs::read_to_string(dir.join("run/analytics.pid")).ok().and_then(|pid| pid.trim().parse::<u32>().ok());
-    if let Some(pid) = pid {
-        let is_ours = || fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.starts_with(dir));
-        if is_ours() {
-            let _ = Command::new("kill").arg(pid.to_string()).status();
+/// Ends everything that lives on the site, and waits a few seconds at most until it is gone.
+pub fn stop(dir: &Path) {
+    let begun = Instant::now();
+    loop {
+        let alive = alive(dir);
+        if alive.is_empty() || begun.elapsed() >= GONE_WITHIN {
+            return;
         }
-        let begun = Instant::now();
-        while is_ours() && begun.elapsed() < GONE_WITHIN {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        // Again each time round: a service may just have started another process.
+        let _ = Command::new("kill").args(&alive).stderr(Stdio::null()).status();
+        std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// The processes whose executable lies in the site.
+fn alive(dir: &Path) -> Vec<OsString> {
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let is_ours = |path: &Path| fs::read_link(path.join("exe")).is_ok_and(|exe| exe.starts_with(dir));
+    pids.filter(|entry| is_ours(&entry.path())).map(|entry| entry.file_name()).collect()
 }
 
 /// Standard output of a command that succeeds.
@@ -127,7 +193,7 @@ pub fn parts(guests: PathBuf) -> Result<Parts> {
         bail!("unship does not build ({built})");
     }
     let release = release();
-    Ok(Parts { unship: release.join("unship"), service: release.join("practice-analytics"), guests })
+    Ok(Parts { unship: release.join("unship"), practice: release.join("practice"), guests })
 }
 
 /// Where cargo puts what it builds in the one profile that is used.

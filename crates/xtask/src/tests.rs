@@ -29,7 +29,7 @@ pub fn run(way: Way, args: &[String]) -> Result<()> {
         .env("UNSHIP_GUESTS", &guests)
         // Not our own executable: building the tests may have put a new one in its place.
         .env("UNSHIP_XTASK", parts.unship.with_file_name("xtask"))
-        .env("UNSHIP_PRACTICE", &parts.service)
+        .env("UNSHIP_PRACTICE", &parts.practice)
         .status()?;
     if !status.success() {
         bail!("tests failed ({status})");

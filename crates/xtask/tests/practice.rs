@@ -26,7 +26,7 @@ struct Site {
 impl Site {
     fn new() -> Site {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        practice::lay_out(dir.path(), Path::new(env!("CARGO_BIN_EXE_practice-analytics"))).expect("laid out");
+        practice::lay_out(dir.path(), Path::new(env!("CARGO_BIN_EXE_practice"))).expect("laid out");
         Site { dir }
     }
 
@@ -41,7 +41,7 @@ impl Site {
     }
 
     fn run(&self, args: &[&str]) -> Output {
-        let program = self.path(practice::SERVICE);
+        let program = self.path(practice::ANALYTICS);
         Command::new(program).args(args).current_dir(self.dir.path()).output().expect("the program runs")
     }
 
@@ -61,7 +61,7 @@ impl Site {
     fn pid(&self) -> Option<u32> {
         let pid = fs::read_to_string(self.path("run/analytics.pid")).ok()?.trim().parse().ok()?;
         let exe = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
-        (exe == fs::canonicalize(self.path(practice::SERVICE)).ok()?).then_some(pid)
+        (exe == fs::canonicalize(self.path(practice::ANALYTICS)).ok()?).then_some(pid)
     }
 
     fn signal(&self, signal: &str) {

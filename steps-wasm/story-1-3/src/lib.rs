@@ -5,15 +5,11 @@
 //! only then does the service restart. Every step looks before it acts, so that the story can be taken back from
 //! wherever an earlier attempt ended.
 
-use std::{
-    fs, io,
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::{fs, time::Duration};
 use unship_step::{
-    Context as _, Result, commands, ensure, fail, files, flags,
+    Context as _, Result, check, commands, ensure, files, flags,
     processes::{self, Process},
-    progress, services,
+    progress, services, wait,
 };
 
 const FLAG: &str = "duckdb_analytics";
@@ -28,7 +24,6 @@ const DATABASE: [&str; 2] = [".duckdb", ".duckdb.wal"];
 
 /// How long a stopped query may take to let go of the database.
 const RELEASE: Duration = Duration::from_secs(5);
-const RELEASE_POLL: Duration = Duration::from_millis(100);
 
 unship_step::steps! {
     // Is there anything to do, and can it be done?
@@ -64,17 +59,10 @@ fn stop_queries() -> Result {
 
 /// Moving a database away from under an open handle would lose what is still to be written to it.
 fn release_database() -> Result {
-    let asked = Instant::now();
-    loop {
+    wait::until_none("the database is still open: ", RELEASE, || {
         let holders = holders_of(&database()?)?;
-        if holders.is_empty() {
-            return Ok(());
-        }
-        if asked.elapsed() >= RELEASE {
-            fail!("the database is still open after {} s: {}", RELEASE.as_secs(), listed(&holders));
-        }
-        sleep(RELEASE_POLL);
-    }
+        Ok((!holders.is_empty()).then(|| processes::listed(&holders)))
+    })
 }
 
 fn backup_data() -> Result {
@@ -92,7 +80,7 @@ fn replace_engine() -> Result {
 
 /// Answers of the old engine must not outlive it.
 fn clear_cache() -> Result {
-    if present(CACHE)? {
+    if files::present(CACHE)? {
         let cleared = files::clear(CACHE)?;
         progress!("{cleared} entries cleared from {CACHE}");
     }
@@ -115,26 +103,18 @@ fn taken_back() -> Result {
 
 /// An engine replaced by an empty file, or by DuckDB itself, would be worse than the one in place.
 fn stub_present() -> Result {
-    let kind = fs::symlink_metadata(STUB).context(format!("looking for {STUB}"))?.file_type();
-    ensure!(kind.is_file(), "{STUB} is not a regular file");
-    let stub = fs::read_to_string(STUB).context(format!("reading {STUB}"))?;
-    ensure!(!stub.trim().is_empty(), "{STUB} is empty");
+    let stub = check::replacement(STUB)?;
     let needs_duckdb = stub.lines().any(|line| line.contains("require(") && line.contains("duckdb"));
     ensure!(!needs_duckdb, "{STUB} needs DuckDB, which is what is to be taken out");
     Ok(())
 }
 
 fn flag_off() -> Result {
-    let value = flags::get(FLAG)?;
-    ensure!(value == "off", "the flag {FLAG} is {value}, not off");
-    Ok(())
+    check::flag(FLAG, "off")
 }
 
 fn engine_is_stub() -> Result {
-    let engine = fs::read(ENGINE).context(format!("reading {ENGINE}"))?;
-    let stub = fs::read(STUB).context(format!("reading {STUB}"))?;
-    ensure!(engine == stub, "{ENGINE} is not the stub: {} bytes, not the {} of {STUB}", engine.len(), stub.len());
-    Ok(())
+    check::same_bytes(ENGINE, STUB)
 }
 
 /// Under its new name too: a process that had it open before the move holds it still.
@@ -145,34 +125,23 @@ fn database_released() -> Result {
         places.extend(name.into_string().ok().filter(|name| name.starts_with(DATABASE[0])));
     }
     let holders = holders_of(&places)?;
-    ensure!(holders.is_empty(), "the database is open: {}", listed(&holders));
+    ensure!(holders.is_empty(), "the database is open: {}", processes::listed(&holders));
     Ok(())
 }
 
 fn analytics_answers() -> Result {
-    let status = services::status(SERVICE)?;
-    ensure!(status.running, "{SERVICE} does not run: {}", status.detail);
-    ensure!(status.healthy, "{SERVICE} runs, but does not answer as it should: {}", status.detail);
-    Ok(())
+    check::healthy(SERVICE)
 }
 
 /// Those parts of the database that are in place.
 fn database() -> Result<Vec<String>> {
     let mut parts = Vec::new();
     for path in DATABASE {
-        if present(path)? {
+        if files::present(path)? {
             parts.push(path.to_owned());
         }
     }
     Ok(parts)
-}
-
-fn present(path: &str) -> Result<bool> {
-    match fs::symlink_metadata(path) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => fail!("looking for {path}: {error}"),
-    }
 }
 
 /// Each process once, whatever it holds.
@@ -184,8 +153,4 @@ fn holders_of(paths: &[String]) -> Result<Vec<Process>> {
     holders.sort_by_key(|process| process.pid);
     holders.dedup_by_key(|process| process.pid);
     Ok(holders)
-}
-
-fn listed(processes: &[Process]) -> String {
-    processes.iter().map(Process::to_string).collect::<Vec<_>>().join(", ")
 }

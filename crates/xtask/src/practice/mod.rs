@@ -1,23 +1,40 @@
-//! The practice site: a small system like the seed's, with a live service of its own, on which everything can be tried.
+//! The practice site: a small system like the seed's, with live services of its own, on which everything can be tried.
 //!
-//! [`lay_out`] writes its own tree; policies, bundles and `.unship/` are not part of it. Its service is
-//! `practice-analytics`, which stands in for Node: it reads the site's engine file and really does what that engine would.
+//! [`lay_out`] writes its own tree; policies, bundles and `.unship/` are not part of it. All that lives on it are stand-ins
+//! for Node, Python and dbt: one small program, `practice`, under the name of each. The services read the site's own files
+//! and really do what those say; `python3` and `dbt` have the real ones' command lines and do nothing but live.
 
 mod data;
 
 use anyhow::{Context as _, Result, bail};
+use sha2::{Digest as _, Sha256};
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
-/// The service's program, relative to the site.
-pub const SERVICE: &str = "bin/practice-analytics";
+/// The service of story 1.3, relative to the site.
+pub const ANALYTICS: &str = "bin/practice-analytics";
+
+/// Every name of the stand-ins' program: the services, and what they start.
+const PROGRAMS: &[&str] = &[
+    ANALYTICS,
+    "bin/practice-api",
+    "bin/practice-core",
+    "bin/practice-ingestion",
+    ".venv/bin/python3",
+    ".venv/bin/dbt",
+];
+
+/// A key that the site's public interface knows.
+pub const API_KEY: &str = "practice-key";
 
 /// What the site's tree holds, beside the data that is made up.
 const FILES: &[(&str, &str)] = &[
     ("tools/data-services/analytical-engine.js", include_str!("tree/analytical-engine.js")),
+    ("tools/data-services/data-ingestion-service.js", include_str!("tree/data-ingestion-service.js")),
+    ("tools/data-services/pyairbyte-wrapper.js", include_str!("tree/pyairbyte-wrapper.js")),
     ("tools/data-services/security-service.js", include_str!("tree/security-service.js")),
     ("tools/data-services/security-service.stub.js", include_str!("tree/security-service.stub.js")),
     ("tools/data-services/stubs/basic-analysis.js", include_str!("tree/stubs/basic-analysis.js")),
@@ -26,9 +43,26 @@ const FILES: &[(&str, &str)] = &[
     ("tools/data-services/stubs/simple-query-engine.js", include_str!("tree/stubs/simple-query-engine.js")),
     ("tools/data-services/stubs/simple-scheduler.js", include_str!("tree/stubs/simple-scheduler.js")),
     ("tools/data-services/stubs/simple-transformation.js", include_str!("tree/stubs/simple-transformation.js")),
+    ("tools/data-services/transformation-engine.js", include_str!("tree/transformation-engine.js")),
+    ("transformations/revenue.js", include_str!("tree/transformations/revenue.js")),
+    ("transformations/simple/orders.js", include_str!("tree/transformations/simple/orders.js")),
+    ("transformations/simple/revenue.js", include_str!("tree/transformations/simple/revenue.js")),
+    ("dbt_project/dbt_project.yml", include_str!("tree/dbt/dbt_project.yml")),
+    ("dbt_project/models/revenue_by_region.sql", include_str!("tree/dbt/revenue_by_region.sql")),
+    ("dbt_project/target/manifest.json", "{\"nodes\":{}}\n"),
+    ("dbt_project/target/.partial_parse", ""),
+    ("logs/dbt/dbt.log", "revenue_by_region: 1 of 3 models failed\n"),
+    // Another tool's: a bare `target` is no affair of dbt's.
+    ("target/release/report", "built\n"),
     ("scripts/stop-analytics.js", include_str!("tree/stop-analytics.js")),
     ("config/feature-flags.yaml", include_str!("tree/feature-flags.yaml")),
     ("config/api-config.yaml", include_str!("tree/api-config.yaml")),
+    ("config/feature-flags.yaml.backup", include_str!("tree/feature-flags.yaml.backup")),
+    ("core-config.yaml", include_str!("tree/core-config.yaml")),
+    ("core-config.yaml.pre-1.1.5", include_str!("tree/core-config.yaml.pre-1.1.5")),
+    (".cache/security/last-seen.json", "{\"practice\":1710374400}\n"),
+    (".cache/pyairbyte/.state/orders.json", "{\"cursor\":\"2024-03-14T02:00:00Z\"}\n"),
+    (".cache/pyairbyte/orders-0001.jsonl", "{\"id\":12399}\n"),
     (".duckdb/.meta", "format = 1\ncreated = \"2024-03-14\"\n"),
     (".cache/queries/.index", "3 entries\n"),
     (".cache/queries/.lock", ""),
@@ -38,10 +72,10 @@ const FILES: &[(&str, &str)] = &[
     (".cache/queries/2024-03/.partial/revenue-by-hour.json", "{\"engine\":\"duckdb\",\"rows\":"),
 ];
 
-/// Directories that hold nothing yet: `run` is for the service's pid file, socket and log.
+/// Directories that hold nothing yet: `run` is for the services' pid files, sockets and logs.
 const DIRECTORIES: &[&str] = &["run", ".cache/queries/empty"];
 
-/// Writes the practice site's tree into `dir`, with a copy of the service's program `practice_bin` in it.
+/// Writes the practice site's tree into `dir`, with a copy of the stand-ins' program `practice_bin` in it.
 ///
 /// # Errors
 /// When `dir` is there and not an empty directory, so that nothing is ever overwritten; and when something cannot be
@@ -58,11 +92,23 @@ pub fn lay_out(dir: &Path, practice_bin: &Path) -> Result<()> {
     write(dir.join(".duckdb/analytics.db.wal"), data::write_ahead_log().as_bytes())?;
     write(dir.join("summaries/revenue-by-region.csv"), data::revenue_by_region().as_bytes())?;
 
-    let service = dir.join(SERVICE);
-    make_directory(&dir.join("bin"))?;
-    fs::copy(practice_bin, &service).with_context(|| format!("copying {}", practice_bin.display()))?;
-    fs::set_permissions(&service, fs::Permissions::from_mode(0o755)).context("making the service executable")?;
+    write(dir.join(".cache/security/.sessions"), session(API_KEY).as_bytes())?;
+
+    let first = dir.join(ANALYTICS);
+    write(first.clone(), &fs::read(practice_bin).with_context(|| format!("reading {}", practice_bin.display()))?)?;
+    fs::set_permissions(&first, fs::Permissions::from_mode(0o755)).context("making the program executable")?;
+    for name in PROGRAMS.iter().filter(|name| **name != ANALYTICS) {
+        let path = dir.join(name);
+        make_directory(path.parent().expect("a program in a folder"))?;
+        // One file under each of its names: what it is called by tells what it is.
+        fs::hard_link(&first, &path).with_context(|| format!("linking {}", path.display()))?;
+    }
     Ok(())
+}
+
+/// How the site writes down that a key may come in: it does not hold the key itself.
+fn session(key: &str) -> String {
+    Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).chain(["\n".to_owned()]).collect()
 }
 
 fn refuse_unless_empty(dir: &Path) -> Result<()> {

@@ -1,3 +1,5 @@
+// security: sessions
+//
 // Story 1.1.5: every request carries a token, and each token is checked against the session store.
 'use strict';
 

@@ -1,3 +1,5 @@
+// engine: stub
+//
 // Takes over when story 1.2 is taken back: accepts nothing and says so, so that callers keep what they have.
 'use strict';
 

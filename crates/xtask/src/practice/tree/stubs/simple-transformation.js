@@ -1,3 +1,5 @@
+// engine: simple
+//
 // Takes over when story 1.4 is taken back: copies columns, transforms nothing.
 'use strict';
 

@@ -4,6 +4,7 @@
 //! matters by a three-way self-join without a key, over the rows in the file. That is some 10^12 steps, really taken:
 //! it runs into its time-out. `simple` answers from the summaries and opens no database.
 
+use crate::{service::Service, site};
 use std::{
     fmt::Write as _,
     fs::{self, File},
@@ -17,7 +18,6 @@ use std::{
 
 /// The file that says which engine it is.
 const ENGINE: &str = "tools/data-services/analytical-engine.js";
-const FLAGS: &str = "config/feature-flags.yaml";
 const FLAG: &str = "duckdb_analytics";
 const SUMMARY: &str = "summaries/revenue-by-region.csv";
 const DATABASE: [&str; 2] = [".duckdb/analytics.db", ".duckdb/analytics.db.wal"];
@@ -45,6 +45,26 @@ impl Query {
     }
 }
 
+/// Is the analytics service, to its end by a signal.
+pub fn serve(service: Service) -> Result<String, String> {
+    service.serve(
+        || {
+            let engine = Engine::from_site()?;
+            let what = format!("with the {} engine", engine.name());
+            Ok((engine, what))
+        },
+        |engine, request| match request.split_once(' ') {
+            Some(("query", sql)) => engine.query(sql),
+            None if request == "health" => engine.health(),
+            None if request == "stop-queries" => {
+                let cancelled = engine.stop_queries();
+                Ok(format!("running queries cancelled: {cancelled}; no database is open\n"))
+            }
+            _ => Err("no such request".into()),
+        },
+    )
+}
+
 /// The engine of a running service.
 #[derive(Debug)]
 pub enum Engine {
@@ -57,18 +77,16 @@ pub enum Engine {
 impl Engine {
     /// The engine that the engine file names. A `duckdb` engine opens its database unless the flag is off.
     pub fn from_site() -> Result<Engine, String> {
-        let text = fs::read_to_string(ENGINE).map_err(|error| format!("{ENGINE}: {error}"))?;
-        match text.lines().find_map(|line| line.strip_prefix("// engine: ")).map(str::trim) {
-            Some("simple") => Ok(Engine::Simple),
-            Some("duckdb") => {
+        match site::named_in(ENGINE, "engine")?.as_str() {
+            "simple" => Ok(Engine::Simple),
+            "duckdb" => {
                 let database = Database::default();
-                if flag_is_on() {
+                if site::flag_is_on(FLAG) {
                     drop(database.begin()?);
                 }
                 Ok(Engine::Duckdb(database))
             }
-            Some(other) => Err(format!("{ENGINE} names an engine that the practice service does not know: {other}")),
-            None => Err(format!("{ENGINE} has no line `// engine: …`")),
+            other => Err(format!("{ENGINE} names an engine that the practice service does not know: {other}")),
         }
     }
 
@@ -154,7 +172,7 @@ struct Row {
 impl Database {
     /// Opens the files if they are not open, and reads the rows. The flag is looked at each time.
     fn begin(&self) -> Result<Running<'_>, String> {
-        if !flag_is_on() {
+        if !site::flag_is_on(FLAG) {
             return Err(format!("the flag {FLAG} is off: no query goes to the database"));
         }
         let mut state = self.lock();
@@ -255,35 +273,9 @@ fn read_rows(file: &mut File, rows: &mut Vec<Row>) -> io::Result<()> {
     Ok(())
 }
 
-/// What the flags file says now. A flag that cannot be read counts as off.
-fn flag_is_on() -> bool {
-    fs::read_to_string(FLAGS).is_ok_and(|text| flag_value(&text, FLAG).is_some_and(|value| value == "true"))
-}
-
-/// The scalar `enabled` of `flag`, in the shape that this site's flags file has: the flag on a line of its own, its keys
-/// on lines below it, further in.
-fn flag_value<'a>(text: &'a str, flag: &str) -> Option<&'a str> {
-    let indent = |line: &str| line.len() - line.trim_start().len();
-    let mut lines = text.lines().filter(|line| !line.trim_start().starts_with('#') && !line.trim().is_empty());
-    let head = lines.find(|line| line.trim().strip_suffix(':') == Some(flag))?;
-    lines
-        .take_while(|line| indent(line) > indent(head))
-        .find_map(|line| line.trim().strip_prefix("enabled:"))
-        .map(|value| value.split('#').next().unwrap_or(value).trim())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_flag_is_read_from_its_own_entry() {
-        let text = "flags:\n  # duckdb_analytics:\n  a:\n    enabled: false\n\n  duckdb_analytics:\n    # why\n    owner: x\n    enabled: true  # y\n  b:\n    enabled: false\n";
-        assert_eq!(flag_value(text, "duckdb_analytics"), Some("true"));
-        assert_eq!(flag_value(text, "b"), Some("false"));
-        assert_eq!(flag_value(text, "c"), None);
-        assert_eq!(flag_value("flags:\n  a:\n    owner: x\n  b:\n    enabled: true\n", "a"), None);
-    }
 
     #[test]
     fn queries_are_told_apart_whatever_their_spaces_and_case() {
