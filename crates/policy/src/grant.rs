@@ -286,7 +286,7 @@ fn named_powers(powers: &Capabilities) -> [(&'static str, &BTreeSet<Name>); 12] 
 /// What names mean for a story: the site's definitions and its own. Taking a run back needs these, and no bundle.
 ///
 /// # Errors
-/// [`FileError`] for a name that both define.
+/// [`FileError`] for a name that both define, and for a service that is named and not defined.
 pub fn definitions(policy: &StoryPolicy, site: &SitePolicy) -> Result<Definitions, FileError> {
     let mut all = site.definitions.clone();
     let story = &policy.definitions;
@@ -330,6 +330,15 @@ pub fn definitions(policy: &StoryPolicy, site: &SitePolicy) -> Result<Definition
     for (name, meaning) in &story.processes {
         if all.processes.insert(name.clone(), meaning.clone()).is_some() {
             return Err(twice("process selector", name.as_str()));
+        }
+    }
+    for (name, meaning) in &all.processes {
+        if let Some(service) = meaning.started_by.as_ref().filter(|service| !all.services.contains_key(*service)) {
+            return Err(FileError {
+                message: format!("{name:?} is `started-by` a service that no policy knows: {:?}", service.as_str()),
+                span: policy.places.get(&("process selector", name.to_string())).cloned(),
+                help: Some(format!("define `[services.{service}]`, or leave `started-by` out: then a stop stays")),
+            });
         }
     }
     all.folders.entry(crate::pattern::DEFAULT_FOLDER.to_owned()).or_insert_with(|| ".".to_owned());

@@ -146,6 +146,8 @@ pub struct SelectorMeaning {
     pub exe: Option<String>,
     /// Arguments (after the program's own name) that must stand in this order, next to each other, anywhere in the command line.
     pub args: Vec<String>,
+    /// One of these must stand among the arguments, anywhere. Empty: any may.
+    pub any_arg: Vec<String>,
     /// The user as whom it runs, by name or number: real, effective and saved id alike. `None`: any.
     pub user: Option<String>,
     /// Path of the control group (the unified hierarchy; where there is none, systemd's) in or below which it is. `None`: any.
@@ -154,6 +156,8 @@ pub struct SelectorMeaning {
     pub pid_file: Option<String>,
     /// Those that it started, and those that these started, are meant as well, whatever they are.
     pub tree: bool,
+    /// The service that starts such processes by itself, so that stopping them is taken back once it runs as before.
+    pub started_by: Option<Name>,
     /// Between SIGTERM and SIGKILL.
     pub grace: Duration,
 }

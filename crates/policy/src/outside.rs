@@ -75,11 +75,13 @@ pub(crate) struct RawSelector {
     exe: Option<Spanned<String>>,
     #[serde(default)]
     args: Vec<String>,
+    any_arg: Option<Spanned<Vec<String>>>,
     user: Option<Spanned<String>>,
     cgroup: Option<Spanned<String>>,
     pid_file: Option<Spanned<String>>,
     #[serde(default)]
     tree: bool,
+    started_by: Option<Spanned<String>>,
     grace: Spanned<String>,
 }
 
@@ -191,6 +193,9 @@ impl RawService {
             return Err(FileError::at(self.manager.span(), format!("unknown manager {:?}", self.manager.get_ref()))
                 .help("the managers of this version: `pid-file`"));
         }
+        if let Some(key) = &self.process.started_by {
+            return Err(FileError::at(key.span(), "a service's own process is started by `start`"));
+        }
         Ok(ServiceMeaning {
             pid_file: relative_file(&self.pid_file)?,
             selector: self.process.parse()?,
@@ -216,13 +221,18 @@ impl RawSelector {
         if let Some(exe) = self.exe.as_ref().filter(|exe| exe.get_ref().is_empty() || exe.get_ref().contains('\0')) {
             return Err(FileError::at(exe.span(), "an executable is a path, absolute or relative to the site"));
         }
+        if let Some(any) = self.any_arg.as_ref().filter(|any| any.get_ref().is_empty()) {
+            return Err(FileError::at(any.span(), "no argument would do: leave `any-arg` out if any may stand there"));
+        }
         Ok(SelectorMeaning {
             exe: self.exe.as_ref().map(|e| e.get_ref().clone()),
             args: self.args.clone(),
+            any_arg: self.any_arg.as_ref().map(|any| any.get_ref().clone()).unwrap_or_default(),
             user: self.user.as_ref().map(user).transpose()?,
             cgroup: self.cgroup.as_ref().map(cgroup).transpose()?,
             pid_file: self.pid_file.as_ref().map(relative_file).transpose()?,
             tree: self.tree,
+            started_by: self.started_by.as_ref().map(name).transpose()?,
             grace: duration(&self.grace)?,
         })
     }

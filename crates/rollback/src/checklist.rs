@@ -77,7 +77,7 @@ mod tests {
             effects: effects.into_iter().map(|effect| PlannedEffect { effect, notes: Vec::new() }).collect(),
         };
         let removed = Effect::Removed { path: "a".to_owned() };
-        let stopped = Effect::ProcessStopped { selector: "workers".to_owned() };
+        let stopped = Effect::ProcessStopped { selector: "workers".to_owned(), started_by: None };
         let items = derived(&[
             unit("before", UnitRole::Precondition, Vec::new()),
             unit("idle", UnitRole::Step, Vec::new()),

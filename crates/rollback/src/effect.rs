@@ -68,7 +68,12 @@ pub enum Effect {
     /// A feature flag has another value.
     FlagSet { flag: String, from: String, to: String },
     /// All processes of a selector are stopped.
-    ProcessStopped { selector: String },
+    ProcessStopped {
+        selector: String,
+        /// The service that starts such processes by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        started_by: Option<String>,
+    },
     /// A service is started, stopped or restarted.
     ServiceChanged { service: String, action: ServiceAction },
     /// A command of the policy ran, with the values that the step gave it.
@@ -88,6 +93,8 @@ pub enum Undo {
     Automatic,
     /// By the policy's own command.
     Command(Vec<String>),
+    /// By this service, which starts them by itself when it runs as before.
+    Service(String),
     /// Not at all, for this reason.
     Cannot(&'static str),
 }
@@ -120,7 +127,8 @@ impl Effect {
             | Effect::MetadataChanged { .. }
             | Effect::FlagSet { .. }
             | Effect::ServiceChanged { .. } => Undo::Automatic,
-            Effect::ProcessStopped { .. } => {
+            Effect::ProcessStopped { started_by: Some(service), .. } => Undo::Service(service.clone()),
+            Effect::ProcessStopped { started_by: None, .. } => {
                 Undo::Cannot("a stopped process cannot be brought back; its service can be started")
             }
             Effect::CommandRan { undo: Some(argv), .. } => Undo::Command(argv.clone()),
@@ -235,7 +243,7 @@ impl Effect {
             }
             Effect::MetadataChanged { path } => format!("touch {}", q(path)),
             Effect::FlagSet { flag, to, .. } => format!("# set the feature flag {flag} to {to}"),
-            Effect::ProcessStopped { selector } => {
+            Effect::ProcessStopped { selector, .. } => {
                 format!("# stop the processes that the policy calls {selector:?}")
             }
             Effect::ServiceChanged { service, action } => {
@@ -284,7 +292,7 @@ impl fmt::Display for Effect {
             }
             Effect::MetadataChanged { path } => write!(f, "change times of {path}"),
             Effect::FlagSet { flag, from, to } => write!(f, "flag {flag}: {from} -> {to}"),
-            Effect::ProcessStopped { selector } => write!(f, "stop processes {selector}"),
+            Effect::ProcessStopped { selector, .. } => write!(f, "stop processes {selector}"),
             Effect::ServiceChanged { service, action } => write!(f, "{action} service {service}"),
             Effect::CommandRan { command, argv, .. } => {
                 write!(f, "run command {command}: {}", argv.iter().map(|a| quote(a)).collect::<Vec<_>>().join(" "))

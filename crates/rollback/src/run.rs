@@ -418,9 +418,7 @@ impl RunState {
             let in_hand = a.index >= self.position && a.effect.is_taken_back_to_go_on();
             a.standing == Standing::Made && (undoing || in_hand)
         };
-        // Newest first; a service that was restarted is restarted once everything else is back, since what it has in
-        // memory comes from files.
-        let newest = self.applied.iter().filter(wanted).max_by_key(|a| (!restarts(a), a.index, a.n));
+        let newest = self.applied.iter().filter(wanted).max_by_key(|a| (turn(a), a.index, a.n));
         if let Some(applied) = newest {
             let item = UndoItem {
                 applied: applied.clone(),
@@ -585,8 +583,14 @@ impl RunState {
     }
 }
 
-/// A restart of a service that ran before.
-fn restarts(applied: &AppliedEffect) -> bool {
-    let stopped = matches!(&applied.image, Some(Image::Value { was }) if was == "stopped");
-    matches!(&applied.effect, Effect::ServiceChanged { action: ServiceAction::Restart, .. }) && !stopped
+/// What is taken back first, higher ones before lower ones: in general the newest. A service that ran before and was
+/// restarted is restarted once everything else is back, since what it has in memory comes from files; and processes that a
+/// service starts by itself come when it does.
+fn turn(applied: &AppliedEffect) -> u8 {
+    let was_stopped = matches!(&applied.image, Some(Image::Value { was }) if was == "stopped");
+    match &applied.effect {
+        Effect::ProcessStopped { started_by: Some(_), .. } => 0,
+        Effect::ServiceChanged { action: ServiceAction::Restart, .. } if !was_stopped => 1,
+        _ => 2,
+    }
 }

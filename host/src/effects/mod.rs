@@ -12,7 +12,7 @@
 //! | `MetadataChanged` | times | the times in the mark | setting them |
 //! | `ServiceChanged` | service | what it was in the mark | starting, stopping, restarting it |
 //! | `CommandRan` | run | nothing | the policy's command for it, if it has one |
-//! | `ProcessStopped` | run | nothing | nothing |
+//! | `ProcessStopped` | run | nothing | waiting for the service that starts them, if policy names one |
 //!
 //! Taking back never destroys: what somebody put in the way since goes into the trash. It can be repeated at any point.
 

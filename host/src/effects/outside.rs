@@ -5,16 +5,18 @@ use crate::{
     providers::{
         Deadline,
         command::{self, Job},
-        service,
+        process, service,
     },
     tree::trash::Mark,
 };
-use std::time::Duration;
+use std::{thread, time::Duration};
 use unship_policy::{Name, meaning::ServiceMeaning};
 use unship_rollback::{Effect, Image, ServiceAction, Undo, UndoError, UndoItem};
 
 /// Beyond the time-outs of policy, which end each part of it.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// Between two looks for processes that a service starts.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 impl SiteEffects {
     pub(super) fn take_back_outside(&mut self, item: &UndoItem, mark: &Mark) -> Result<Option<String>, UndoError> {
@@ -31,6 +33,7 @@ impl SiteEffects {
                 let values: Vec<_> = parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
                 self.run_back(command, &argv, &values)
             }
+            (Effect::ProcessStopped { selector, .. }, Undo::Service(service)) => self.await_started(selector, &service),
             (_, Undo::Cannot(why)) => Err(UndoError::Cannot(why.to_owned())),
             (effect, _) => Err(UndoError::Failed(format!("`{effect}` is a change of files"))),
         }
@@ -62,6 +65,29 @@ impl SiteEffects {
             return Ok(false);
         }
         service::start(&self.site, meaning, deadline).map(|change| change.changed)
+    }
+
+    /// Processes come back when their service runs as before; nobody else could start them with all that they need.
+    fn await_started(&self, selector: &str, service: &str) -> Result<Option<String>, UndoError> {
+        let meaning = Name::new(selector).ok().and_then(|name| self.definitions.processes.get(&name));
+        let by = Name::new(service).ok().and_then(|name| self.definitions.services.get(&name));
+        let (Some(meaning), Some(by)) = (meaning, by) else {
+            return Err(UndoError::Failed(format!(
+                "the policies do not say any more what the processes {selector} or the service {service} are"
+            )));
+        };
+        let until = Deadline::after(by.timeout);
+        loop {
+            match process::list(&self.site, meaning, Deadline::after(LONGEST)) {
+                Ok(alive) if !alive.is_empty() => return Ok(Some(format!("{service} started them again"))),
+                Ok(_) if until.remaining().is_zero() => {
+                    let waited = by.timeout.as_secs();
+                    return Err(UndoError::Failed(format!("{service} started none of {selector} within {waited} s")));
+                }
+                Ok(_) => thread::sleep(LOOK_EVERY),
+                Err(e) => return Err(UndoError::Failed(format!("the processes {selector}: {e}"))),
+            }
+        }
     }
 
     /// Only what policy still names is run, with values that it still takes: a journal is no authority to start programs.

@@ -115,7 +115,8 @@ impl Gate {
         if matching.is_empty() {
             return Ok(0);
         }
-        let effect = Effect::ProcessStopped { selector: name.to_string() };
+        let started_by = self.selector(&name)?.started_by.map(|service| service.to_string());
+        let effect = Effect::ProcessStopped { selector: name.to_string(), started_by };
         let notes: Vec<String> = matching.iter().map(|p| format!("process {}: {}", p.pid, p.command_line)).collect();
         let number = self.ledger.intend(&effect)?;
         self.begin_unfiled(number, &Mark::Run)?;

@@ -20,6 +20,8 @@ fn selector(exe: Option<&str>, args: &[&str]) -> SelectorMeaning {
         cgroup: None,
         pid_file: None,
         tree: false,
+        any_arg: Vec::new(),
+        started_by: None,
         grace: Duration::from_secs(20),
     }
 }

@@ -16,6 +16,7 @@ use unship_policy::meaning::SelectorMeaning;
 pub(super) struct Selector<'m> {
     exe: Option<Executable>,
     args: &'m [String],
+    any_arg: &'m [String],
     user: Option<u32>,
     cgroup: Option<&'m str>,
     pid: Option<ClaimedPid>,
@@ -48,7 +49,8 @@ impl<'m> Selector<'m> {
         };
         let pid = meaning.pid_file.as_ref().map(|file| pid_file::read(site, file)).transpose()?.map(ClaimedPid);
         let user = meaning.user.as_deref().map(user_number).transpose()?;
-        Ok(Selector { exe, args: &meaning.args, user, cgroup: meaning.cgroup.as_deref(), pid, spared: spared() })
+        let (args, any_arg, cgroup) = (&meaning.args[..], &meaning.any_arg[..], meaning.cgroup.as_deref());
+        Ok(Selector { exe, args, any_arg, user, cgroup, pid, spared: spared() })
     }
 
     /// Those that are never meant.
@@ -82,8 +84,9 @@ impl<'m> Selector<'m> {
 
     fn has_args(&self, arguments: &[Vec<u8>]) -> bool {
         let own = arguments.get(1..).unwrap_or_default();
-        self.args.is_empty()
-            || own.windows(self.args.len()).any(|window| window.iter().zip(self.args).all(|(a, b)| a == b.as_bytes()))
+        let has_one = self.any_arg.is_empty() || own.iter().any(|a| self.any_arg.iter().any(|b| a == b.as_bytes()));
+        let is_window = |window: &[Vec<u8>]| window.iter().zip(self.args).all(|(a, b)| a == b.as_bytes());
+        has_one && (self.args.is_empty() || own.windows(self.args.len()).any(is_window))
     }
 
     fn has_user(&self, pid: u32) -> bool {

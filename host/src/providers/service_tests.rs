@@ -26,6 +26,8 @@ impl Site {
                 cgroup: None,
                 pid_file: None,
                 tree: false,
+                any_arg: Vec::new(),
+                started_by: None,
                 grace: Duration::from_secs(20),
             },
             start: strings(&["sh", "-c", launch, "sh", &seconds]),
