@@ -6,6 +6,7 @@ mod demo;
 mod guests;
 mod lint;
 mod practice;
+mod real;
 mod site;
 mod tests;
 mod toolchain;
@@ -40,6 +41,12 @@ enum Verb {
         /// Only this story, and the services that it needs; may be given again
         #[arg(long = "story", value_name = "STORY")]
         stories: Vec<String>,
+        /// With real parts, installed from the package registries into the cache: Node services under pm2, Python, dbt
+        #[arg(long)]
+        real: bool,
+        /// Ends everything that runs in a site that was laid out before
+        #[arg(long, conflicts_with_all = ["real", "stories"])]
+        stop: bool,
         #[command(flatten)]
         built: Built,
     },
@@ -121,15 +128,21 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Test { args } => tests::run(cli.toolchain, &args),
         Verb::Demo { dir, story, built } => demo::run(dir, site::story(&story)?, &built.parts(cli.toolchain)?),
         Verb::Bench { runs, built } => bench::run(&built.parts(cli.toolchain)?, runs),
-        Verb::Site { dir, stories, built } => {
+        Verb::Site { dir, stop: true, .. } => {
+            site::stop(&dir);
+            real::stop(&dir)
+        }
+        Verb::Site { dir, stories, real, built, stop: false } => {
             let stories: Vec<&site::Story> = match &stories[..] {
                 [] => site::STORIES.iter().collect(),
                 some => some.iter().map(|id| site::story(id)).collect::<Result<_>>()?,
             };
             let parts = built.parts(cli.toolchain)?;
-            site::lay_out(&dir, &parts, &stories)?;
+            let lay_out = if real { real::lay_out } else { site::lay_out };
+            lay_out(&dir, &parts, &stories)?;
             println!("{} is a practice site; its services run until you stop them:", dir.display());
             println!("  {} --site {} plan {}", parts.unship.display(), dir.display(), stories[0].id);
+            println!("  cargo xtask site {} --stop", dir.display());
             Ok(())
         }
     }

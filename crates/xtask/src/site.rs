@@ -70,15 +70,21 @@ pub fn lay_out(dir: &Path, parts: &Parts, stories: &[&Story]) -> Result<()> {
 pub fn lay_out_with_key(dir: &Path, parts: &Parts, stories: &[&Story], key: &Path) -> Result<()> {
     practice::lay_out(dir, &parts.practice)?;
     let dir = dir.canonicalize()?;
-    let complete = complete(&dir, parts, stories, key);
+    let services = stories.iter().flat_map(|story| story.services).copied().collect();
+    let complete = furnish(&dir, parts, stories, key)
+        .and_then(|()| start_services(&dir, &services))
+        .and_then(|()| plan(&dir, parts, stories));
     if complete.is_err() {
         stop(&dir);
     }
     complete
 }
 
-/// What makes a site of the tree.
-fn complete(dir: &Path, parts: &Parts, stories: &[&Story], key: &Path) -> Result<()> {
+/// What makes a site of a tree: policies, a trust file, `.unship/`, signed bundles.
+///
+/// # Errors
+/// When `unship` refuses something.
+pub fn furnish(dir: &Path, parts: &Parts, stories: &[&Story], key: &Path) -> Result<()> {
     fs::create_dir(dir.join("policies"))?;
     fs::create_dir(dir.join("bundles"))?;
     for name in stories.iter().map(|story| story.id).chain(["site"]) {
@@ -93,13 +99,21 @@ fn complete(dir: &Path, parts: &Parts, stories: &[&Story], key: &Path) -> Result
     );
     fs::write(dir.join("policies/trust.toml"), trust)?;
     run(Command::new(&parts.unship).arg("init").arg("--site").arg(dir))?;
-    start_services(dir, &stories.iter().flat_map(|story| story.services).copied().collect())?;
     for story in stories {
         let (built, source) = story.guest;
         let manifest = repo().join("steps-wasm").join(source).join("unship.toml");
         let to = dir.join(format!("bundles/story-{}.wasm", story.id));
         bundle(parts, &parts.guests.join(format!("{built}.wasm")), &manifest, &to, key)?;
-        // Planning once makes the native code, so that no rollback ever has to.
+    }
+    Ok(())
+}
+
+/// Plans each story once: that makes the native code, so that no rollback ever has to.
+///
+/// # Errors
+/// When one cannot be planned as the site is.
+pub fn plan(dir: &Path, parts: &Parts, stories: &[&Story]) -> Result<()> {
+    for story in stories {
         run(Command::new(&parts.unship).args(["plan", story.id, "--site"]).arg(dir))?;
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! `cargo xtask test`: builds the guests, then everything else, then runs every test.
 
 use crate::{
-    guests, repo, site,
-    toolchain::{Toolchain, Way, clean, python, say},
+    guests, real, repo, site,
+    toolchain::{Toolchain, Way, cache, clean, python, say},
 };
 use anyhow::{Result, bail};
 
@@ -13,6 +13,7 @@ use anyhow::{Result, bail};
 pub fn run(way: Way, args: &[String]) -> Result<()> {
     // Before anything takes its time.
     python::need()?;
+    real::install()?;
     let guests = guests::build(&Toolchain::find(way)?)?;
     let parts = site::parts(guests.clone())?;
     let is_for_one = args.iter().any(|a| a == "-p" || a == "--package");
@@ -29,7 +30,13 @@ pub fn run(way: Way, args: &[String]) -> Result<()> {
         .env("UNSHIP_GUESTS", &guests)
         // Not our own executable: building the tests may have put a new one in its place.
         .env("UNSHIP_XTASK", parts.unship.with_file_name("xtask"))
+<<<<<<< HEAD
         .env("UNSHIP_PRACTICE", &parts.practice)
+=======
+        .env("UNSHIP_PRACTICE", &parts.service)
+        // Where the real parts are, for tests that have caches of their own for everything else.
+        .env("UNSHIP_CACHE", cache::folder()?)
+>>>>>>> e0a9020 (xtask: a practice site with real parts)
         .status()?;
     if !status.success() {
         bail!("tests failed ({status})");

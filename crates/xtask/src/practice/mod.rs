@@ -111,7 +111,9 @@ fn session(key: &str) -> String {
     Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).chain(["\n".to_owned()]).collect()
 }
 
-fn refuse_unless_empty(dir: &Path) -> Result<()> {
+/// # Errors
+/// When `dir` is there and not an empty directory.
+pub fn refuse_unless_empty(dir: &Path) -> Result<()> {
     match fs::read_dir(dir).map(|mut entries| entries.next().is_some()) {
         Ok(false) => Ok(()),
         Ok(true) => bail!("{} is not empty; a practice site is only laid out in a new folder", dir.display()),

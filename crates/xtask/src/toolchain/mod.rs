@@ -7,7 +7,7 @@ pub mod cache;
 mod debian;
 mod host;
 mod installed;
-mod process;
+pub mod process;
 pub mod python;
 mod rustup;
 

@@ -1,4 +1,5 @@
-//! Python, for the journal's second verifier, `tests/verify_journal.py`: found, or installed by apt.
+//! Python, for the journal's second verifier, `tests/verify_journal.py`, and for the practice site's real parts: found, or
+//! installed by apt.
 
 use super::process::{is_there, output, say, within};
 use anyhow::{Context as _, Result, bail};
@@ -21,14 +22,7 @@ pub fn need() -> Result<()> {
         "the journal's second verifier, tests/verify_journal.py, needs {PYTHON} on PATH: install it, as by \
          `apt-get install -y {PYTHON}` as root"
     );
-    if !is_there("apt-get") {
-        bail!("{advice}; there is no apt-get here");
-    }
-    if let Err(first) = install() {
-        say("apt-get update");
-        within(APT_LIMIT, Command::new("apt-get").arg("update")).context(first).context(advice.clone())?;
-        install().context(advice.clone())?;
-    }
+    install(PYTHON).context(advice.clone())?;
     if !works() {
         bail!("{advice}; apt-get installed it, but it is not found");
     }
@@ -40,8 +34,21 @@ fn works() -> bool {
     output(Command::new(PYTHON).arg("--version")).is_ok()
 }
 
-fn install() -> Result<()> {
-    let mut apt = Command::new("apt-get");
-    apt.args(["install", "-y", "--no-install-recommends", PYTHON]).env("DEBIAN_FRONTEND", "noninteractive");
-    within(APT_LIMIT, &mut apt)
+/// Installs a Debian package, with newer package lists if need be.
+///
+/// # Errors
+/// When there is no apt, or it fails.
+pub fn install(package: &str) -> Result<()> {
+    if !is_there("apt-get") {
+        bail!("there is no apt-get here");
+    }
+    let install = || {
+        let mut apt = Command::new("apt-get");
+        apt.args(["install", "-y", "--no-install-recommends", package]).env("DEBIAN_FRONTEND", "noninteractive");
+        within(APT_LIMIT, &mut apt)
+    };
+    let Err(first) = install() else { return Ok(()) };
+    say("apt-get update");
+    within(APT_LIMIT, Command::new("apt-get").arg("update")).context(first)?;
+    install()
 }

@@ -1,0 +1,175 @@
+//! The files of a site with real parts. What both sites have alike is the small one's.
+
+use anyhow::{Context as _, Result};
+use std::{fs, path::Path};
+
+/// pm2 as the site runs it.
+pub const PM2: &str = include_str!("tree/pm2.sh");
+/// npm; `@NPM@` stands for its script.
+pub const NPM: &str = include_str!("tree/npm.sh");
+/// dbt, as pip would write it; `@PYTHON@` stands for the site's interpreter.
+pub const DBT: &str = "#!@PYTHON@\nimport sys\nfrom dbt.cli.main import cli\nsys.exit(cli())\n";
+/// What names mean on a site with real parts; `@HOST@` stands for its address.
+const POLICY: &str = include_str!("../../../../policies/real/site.toml");
+
+/// What the site's tree holds, beside the data that is made.
+pub const FILES: &[(&str, &str)] = &[
+    (".gitignore", include_str!("tree/gitignore")),
+    ("package.json", include_str!("tree/package.json")),
+    ("package-lock.json", include_str!("tree/package-lock.json")),
+    ("ecosystem.config.js", include_str!("tree/ecosystem.config.js")),
+    ("core-config.yaml", include_str!("tree/core-config.yaml")),
+    ("core-config.yaml.pre-1.1.5", include_str!("tree/core-config.yaml.pre-1.1.5")),
+    ("config/feature-flags.yaml", include_str!("../practice/tree/feature-flags.yaml")),
+    ("config/feature-flags.yaml.backup", include_str!("tree/feature-flags.yaml.backup")),
+    ("config/api-config.yaml", include_str!("../practice/tree/api-config.yaml")),
+    ("config/api-keys.json", include_str!("tree/api-keys.json")),
+    ("services/lib/site.js", include_str!("tree/services/lib/site.js")),
+    ("services/analytics.js", include_str!("tree/services/analytics.js")),
+    ("services/api.js", include_str!("tree/services/api.js")),
+    ("services/core.js", include_str!("tree/services/core.js")),
+    ("services/ingestion.js", include_str!("tree/services/ingestion.js")),
+    ("scripts/ask.js", include_str!("tree/scripts/ask.js")),
+    ("scripts/cancel-queries.js", include_str!("tree/scripts/cancel-queries.js")),
+    ("scripts/feature-toggle.js", include_str!("tree/scripts/feature-toggle.js")),
+    ("scripts/healthy.js", include_str!("tree/scripts/healthy.js")),
+    ("scripts/load-orders.js", include_str!("tree/scripts/load-orders.js")),
+    ("scripts/start-analytics.js", include_str!("tree/scripts/start-analytics.js")),
+    ("scripts/stop-analytics.js", include_str!("tree/scripts/stop-analytics.js")),
+    ("scripts/test-rollback-ingestion.js", include_str!("tree/scripts/test-rollback-ingestion.js")),
+    ("scripts/test-rollback-security.js", include_str!("tree/scripts/test-rollback-security.js")),
+    ("scripts/transform.js", include_str!("tree/scripts/transform.js")),
+    ("tools/data-services/analytical-engine.js", include_str!("tree/tools/data-services/analytical-engine.js")),
+    (
+        "tools/data-services/data-ingestion-service.js",
+        include_str!("tree/tools/data-services/data-ingestion-service.js"),
+    ),
+    ("tools/data-services/pyairbyte-wrapper.js", include_str!("tree/tools/data-services/pyairbyte-wrapper.js")),
+    ("tools/data-services/security-service.js", include_str!("tree/tools/data-services/security-service.js")),
+    ("tools/data-services/security-service.stub.js", include_str!("tree/tools/data-services/security-service.stub.js")),
+    ("tools/data-services/transformation-engine.js", include_str!("tree/tools/data-services/transformation-engine.js")),
+    ("tools/data-services/stubs/ingestion-stub.js", include_str!("tree/tools/data-services/stubs/ingestion-stub.js")),
+    (
+        "tools/data-services/stubs/simple-query-engine.js",
+        include_str!("tree/tools/data-services/stubs/simple-query-engine.js"),
+    ),
+    (
+        "tools/data-services/stubs/simple-transformation.js",
+        include_str!("tree/tools/data-services/stubs/simple-transformation.js"),
+    ),
+    (
+        "transformations/simple/10-revenue-by-region.sql",
+        include_str!("tree/transformations/simple/10-revenue-by-region.sql"),
+    ),
+    ("transformations/simple/20-revenue.sql", include_str!("tree/transformations/simple/20-revenue.sql")),
+    ("dbt_project/dbt_project.yml", include_str!("tree/dbt_project/dbt_project.yml")),
+    ("dbt_project/profiles.yml", include_str!("tree/dbt_project/profiles.yml")),
+    ("dbt_project/models/staging/schema.yml", include_str!("tree/dbt_project/models/staging/schema.yml")),
+    ("dbt_project/models/staging/stg_orders.sql", include_str!("tree/dbt_project/models/staging/stg_orders.sql")),
+    (
+        "dbt_project/models/marts/revenue_by_region.sql",
+        include_str!("tree/dbt_project/models/marts/revenue_by_region.sql"),
+    ),
+    ("dbt_project/models/marts/settled_orders.sql", include_str!("tree/dbt_project/models/marts/settled_orders.sql")),
+    (".cache/queries/.index", "3 entries\n"),
+    (".cache/queries/.lock", ""),
+    (".cache/queries/revenue-by-region.json", "{\"engine\":\"duckdb\",\"rows\":4}\n"),
+    (".cache/queries/2024-03/.partial/revenue-by-hour.json", "{\"engine\":\"duckdb\",\"rows\":"),
+    (".cache/security/.lock", ""),
+    (".cache/security/sessions.json", include_str!("tree/sessions.json")),
+    (".cache/pyairbyte/.index", "1 stream\n"),
+    (".cache/pyairbyte/orders.state.json", "{\"cursor\": 1200}\n"),
+];
+/// Of the Python process.
+const AIRBYTE: &[(&str, &str)] = &[
+    ("airbyte/__init__.py", include_str!("tree/airbyte/__init__.py")),
+    ("airbyte/__main__.py", include_str!("tree/airbyte/__main__.py")),
+];
+
+/// Writes the tree into `dir`.
+///
+/// # Errors
+/// When something cannot be written.
+pub fn lay_out(dir: &Path) -> Result<()> {
+    // For sockets.
+    fs::create_dir_all(dir.join("run"))?;
+    write(dir, FILES)
+}
+
+/// Writes the stand-in for PyAirbyte among an environment's packages.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn airbyte(packages: &Path) -> Result<()> {
+    write(packages, AIRBYTE)
+}
+
+fn write(dir: &Path, files: &[(&str, &str)]) -> Result<()> {
+    for (path, text) in files {
+        let path = dir.join(path);
+        fs::create_dir_all(path.parent().context("a file in a folder")?)?;
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Replaces what names mean on the small site by what they mean on this one. Grants stay as they are: a story's policy
+/// loses only its definitions of names that the site defines.
+///
+/// # Errors
+/// When a policy cannot be read or written.
+pub fn policies(dir: &Path, host: &str) -> Result<()> {
+    let site = POLICY.replace("@HOST@", host).replace("@SITE@", &dir.display().to_string());
+    for entry in fs::read_dir(dir.join("policies"))? {
+        let path = entry?.path();
+        let story = fs::read_to_string(&path)?;
+        fs::write(&path, without(&story, &definitions(&site)))?;
+    }
+    fs::write(dir.join("policies/site.toml"), site)?;
+    Ok(())
+}
+
+/// The headers of tables that define a name, such as `[services.api]`.
+fn definitions(policy: &str) -> Vec<&str> {
+    let kinds = ["[commands.", "[services.", "[processes.", "[http.", "[git."];
+    policy.lines().filter(|line| kinds.iter().any(|kind| line.starts_with(kind))).map(str::trim_end).collect()
+}
+
+/// A policy without these tables. The comment right above a table belongs to it.
+fn without(policy: &str, headers: &[&str]) -> String {
+    let (mut kept, mut comment) = (String::new(), String::new());
+    let mut drops = false;
+    for line in policy.lines() {
+        if line.starts_with('#') {
+            comment.push_str(line);
+            comment.push('\n');
+            continue;
+        }
+        if line.starts_with('[') {
+            drops = headers.contains(&line.trim_end());
+        }
+        if !drops {
+            kept.push_str(&comment);
+            kept.push_str(line);
+            kept.push('\n');
+        }
+        comment.clear();
+    }
+    kept + if drops { "" } else { &comment }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_story_loses_the_definitions_that_the_site_has() {
+        let story = "[story]\nid = \"1\"\n\n# Of the small site.\n[commands.stop]\nargv = [\"a\"]\n# What \
+                     follows goes too.\nundo = [\"b\"]\n\n# A grant.\n[grants.x]\ncommands.run = [\"stop\"]\n# The end.\n";
+        let site = "[commands.stop]\nargv = [\"b\"]\n[services.api]\nmanager = \"pm2\"\n[limits]\n";
+        assert_eq!(definitions(site), ["[commands.stop]", "[services.api]"]);
+        let left = without(story, &definitions(site));
+        assert_eq!(left, "[story]\nid = \"1\"\n\n# A grant.\n[grants.x]\ncommands.run = [\"stop\"]\n# The end.\n");
+        assert_eq!(without(story, &[]), story);
+    }
+}

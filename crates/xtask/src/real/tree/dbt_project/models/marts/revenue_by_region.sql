@@ -1,0 +1,3 @@
+select region, sum(amount) as revenue
+from {{ ref('stg_orders') }}
+group by region

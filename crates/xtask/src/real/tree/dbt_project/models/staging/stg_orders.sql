@@ -1,0 +1,2 @@
+select id, region, day, amount
+from read_csv('data/orders.csv')

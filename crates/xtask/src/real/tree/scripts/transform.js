@@ -1,0 +1,16 @@
+// `npm run transform [-- MODEL]`: has the core run the transformations.
+'use strict';
+
+const { address } = require('../services/lib/site.js');
+
+const { host, port } = address('core');
+const select = process.argv[2];
+fetch(`http://${host}:${port}/transform`, { method: 'POST', body: JSON.stringify({ select }) })
+  .then(async (answer) => {
+    console.log((await answer.text()).trim());
+    process.exitCode = answer.status === 200 ? 0 : 1;
+  })
+  .catch((error) => {
+    console.error(error.cause?.message ?? error.message);
+    process.exitCode = 1;
+  });

@@ -1,0 +1,33 @@
+// Analytics: answers queries with the engine that `tools/data-services/analytical-engine.js` is.
+'use strict';
+
+const { Refusal, flagIsOn, obey, serve } = require('./lib/site.js');
+const { AnalyticalEngine } = require('../tools/data-services/analytical-engine.js');
+
+const engine = new AnalyticalEngine(() => flagIsOn('duckdb_analytics'));
+
+serve(
+  'analytics',
+  {
+    'GET /health': async () => {
+      try {
+        return { engine: engine.name, ...(await engine.health()) };
+      } catch (error) {
+        throw new Refusal(503, error.message);
+      }
+    },
+    'GET /revenue': async () => ({ engine: engine.name, rows: await engine.revenueByRegion() }),
+  },
+  () => engine.close(),
+);
+
+obey('analytics', {
+  'stop-queries': async () => `running queries cancelled: ${await engine.close()}; no database is open`,
+  open: async () => {
+    await engine.health();
+    return `the ${engine.name} engine answers`;
+  },
+});
+
+// Whoever holds a database open shows it from the beginning, not from the first query on.
+engine.health().catch((error) => console.error(error.message));

@@ -1,0 +1,110 @@
+// What every service of the site shares: where it listens, its flags, and answers in JSON.
+'use strict';
+
+const fs = require('fs');
+const http = require('http');
+const net = require('net');
+const path = require('path');
+const yaml = require('yaml');
+
+const ROOT = path.join(__dirname, '..', '..');
+const FLAGS = path.join('config', 'feature-flags.yaml');
+const NETWORK = path.join('config', 'network.json');
+const BODY_BYTES_MAX = 64 * 1024;
+
+// Every path in the site's files is relative to the site.
+process.chdir(ROOT);
+
+/** The address of a service, as `config/network.json` has it. */
+function address(name) {
+  const { host, ports } = JSON.parse(fs.readFileSync(NETWORK, 'utf8'));
+  if (!ports[name]) throw new Error(`${NETWORK} names no port of ${name}`);
+  return { host, port: ports[name] };
+}
+
+/** Read at every request, so that a change needs no restart. What is not there is off. */
+function flagIsOn(name) {
+  const { flags } = yaml.parse(fs.readFileSync(FLAGS, 'utf8'));
+  return flags?.[name]?.enabled === true;
+}
+
+/** A refusal with a status of HTTP. */
+class Refusal extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+function body(request) {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    request.setEncoding('utf8');
+    request.on('data', (piece) => {
+      text += piece;
+      if (text.length > BODY_BYTES_MAX) reject(new Refusal(413, 'the body is too long'));
+    });
+    request.on('end', () => resolve(text));
+    request.on('error', reject);
+  });
+}
+
+/**
+ * Answers `routes`, which map `METHOD /path` to functions that give an object, until a signal ends the process.
+ * `close` is called once before the end.
+ */
+function serve(name, routes, close = async () => {}) {
+  const server = http.createServer(async (request, response) => {
+    const send = (status, answer) => {
+      response.writeHead(status, { 'content-type': 'application/json' });
+      response.end(`${JSON.stringify(answer)}\n`);
+    };
+    try {
+      const route = routes[`${request.method} ${new URL(request.url, 'http://site').pathname}`];
+      if (!route) throw new Refusal(404, 'no such path');
+      send(200, await route({ headers: request.headers, body: () => body(request) }));
+    } catch (error) {
+      send(error.status ?? 500, { error: error.message });
+    }
+  });
+  const { host, port } = address(name);
+  server.on('error', (error) => {
+    console.error(`${name}: ${error.message}`);
+    process.exit(1);
+  });
+  server.listen(port, host, () => console.log(`${process.pid} serves ${name} at ${host}:${port}`));
+  const end = async () => {
+    server.close();
+    server.closeAllConnections();
+    await close();
+    process.exit(0);
+  };
+  process.once('SIGINT', end);
+  process.once('SIGTERM', end);
+}
+
+/** Obeys words, one a connection, on the socket `run/NAME.sock`: the answer is `ok` or `err` on a line, and a text. */
+function obey(name, words) {
+  const socket = path.join('run', `${name}.sock`);
+  fs.rmSync(socket, { force: true });
+  net
+    .createServer({ allowHalfOpen: true }, (connection) => {
+      let word = '';
+      connection.setEncoding('utf8');
+      connection.on('error', () => connection.destroy());
+      connection.on('data', async (piece) => {
+        word += piece;
+        if (!word.includes('\n')) return;
+        try {
+          const act = words[word.trim()];
+          if (!act) throw new Error('no such request');
+          connection.end(`ok\n${await act()}\n`);
+        } catch (error) {
+          connection.end(`err\n${error.message}\n`);
+        }
+      });
+    })
+    .listen(socket);
+}
+
+module.exports = { Refusal, ROOT, address, flagIsOn, obey, serve };
