@@ -14,6 +14,7 @@ mod limits;
 mod main_job;
 mod needs_first;
 mod readme;
+mod real;
 mod recovery;
 mod support;
 mod trust;

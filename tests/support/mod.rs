@@ -30,6 +30,11 @@ pub fn guest(name: &str) -> PathBuf {
     path
 }
 
+/// `cargo xtask`, as it is built.
+pub fn xtask() -> Command {
+    Command::new(std::env::var_os("UNSHIP_XTASK").expect("run the tests by `cargo xtask test`"))
+}
+
 /// What a command printed and how it ended.
 #[must_use]
 #[derive(Debug)]
@@ -123,14 +128,23 @@ impl Site {
 
     /// The practice site with this story, and the services that it needs running.
     pub fn practice_with(story: &str) -> Practice {
+        Practice(Site::laid_out(&["--story", story]))
+    }
+
+    /// What `cargo xtask site` lays out with these options. Who calls it ends what runs in it.
+    pub fn laid_out(options: &[&str]) -> Site {
         let site = Site { folder: tempfile::tempdir().expect("a temporary folder") };
-        let [xtask, practice] = ["UNSHIP_XTASK", "UNSHIP_PRACTICE"]
-            .map(|built| std::env::var_os(built).expect("run the tests by `cargo xtask test`"));
-        let mut command = Command::new(xtask);
-        command.args(["site", "--story", story, "--unship", UNSHIP, "--practice"]).arg(practice);
-        command.arg("--guests").arg(guests()).arg(site.path());
-        let _ = Ran::of(command.env("XDG_CACHE_HOME", site.folder.path().join("cache"))).exits(0);
-        Practice(site)
+        let _ = Ran::of(&mut site.lay_out(&site.path(), options)).exits(0);
+        site
+    }
+
+    /// The command that lays out a site in `dir`.
+    pub fn lay_out(&self, dir: &Path, options: &[&str]) -> Command {
+        let practice = std::env::var_os("UNSHIP_PRACTICE").expect("run the tests by `cargo xtask test`");
+        let mut command = xtask();
+        command.args(["site", "--unship", UNSHIP, "--practice"]).arg(practice).arg("--guests").arg(guests());
+        command.args(options).arg(dir).env("XDG_CACHE_HOME", self.folder.path().join("cache"));
+        command
     }
 
     /// An equal site in a folder of its own in `parent`: all that promise 5 speaks of is the same. Its service does not run.

@@ -30,13 +30,9 @@ pub fn run(way: Way, args: &[String]) -> Result<()> {
         .env("UNSHIP_GUESTS", &guests)
         // Not our own executable: building the tests may have put a new one in its place.
         .env("UNSHIP_XTASK", parts.unship.with_file_name("xtask"))
-<<<<<<< HEAD
         .env("UNSHIP_PRACTICE", &parts.practice)
-=======
-        .env("UNSHIP_PRACTICE", &parts.service)
         // Where the real parts are, for tests that have caches of their own for everything else.
         .env("UNSHIP_CACHE", cache::folder()?)
->>>>>>> e0a9020 (xtask: a practice site with real parts)
         .status()?;
     if !status.success() {
         bail!("tests failed ({status})");
