@@ -49,19 +49,22 @@ fn last_words(dir: &Path) -> String {
 /// When something is still there.
 pub fn stop(dir: &Path) -> Result<()> {
     let dir = dir.canonicalize().with_context(|| format!("{} is no site", dir.display()))?;
-    if dir.join(".pm2").is_dir() && !of(&dir).is_empty() {
+    let mut left = of(&dir);
+    if dir.join(".pm2").is_dir() && !left.is_empty() {
         // A pm2 that does not obey is ended below, like everything else.
         let _ = within(PM2_LIMIT, &mut command(&dir, "bin/pm2", &["kill"]));
     }
     for signal in ["TERM", "KILL"] {
-        let left = of(&dir);
-        if !left.is_empty() {
+        let running = of(&dir);
+        if !running.is_empty() {
             // One may end before it is asked to.
-            let _ = output(Command::new("kill").arg(format!("-{signal}")).args(left.iter().map(u32::to_string)));
+            let _ = output(Command::new("kill").arg(format!("-{signal}")).args(running.iter().map(u32::to_string)));
         }
+        left.extend(running);
         let begun = Instant::now();
         while begun.elapsed() < GRACE {
-            if of(&dir).is_empty() {
+            left.retain(|pid| !is_gone(*pid));
+            if left.is_empty() && of(&dir).is_empty() {
                 return Ok(());
             }
             sleep(POLL);
@@ -75,6 +78,16 @@ fn of(dir: &Path) -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(|pid| *pid != std::process::id() && belongs(dir, *pid)).collect()
+}
+
+/// Gone, or dead and only waited for by its parent. One that is dying has no executable any more, but may hold files.
+fn is_gone(pid: u32) -> bool {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let Ok(stat) = fs::read_to_string(process.join("stat")) else { return true };
+    // Behind the program's name, which may hold anything, in parentheses.
+    let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+    let threads = fs::read_dir(process.join("task")).map_or(0, Iterator::count);
+    matches!(state, Some('Z' | 'X')) && threads <= 1
 }
 
 fn belongs(dir: &Path, pid: u32) -> bool {
