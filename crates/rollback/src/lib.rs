@@ -11,7 +11,9 @@ mod plan;
 mod ports;
 mod record;
 mod run;
+pub mod signal;
 mod text;
+pub mod trigger;
 
 pub use checklist::{Tick, TrackedItem};
 pub use effect::{Content, Effect, ServiceAction, Undo};
