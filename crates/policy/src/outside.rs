@@ -85,7 +85,7 @@ pub(crate) struct RawSelector {
     grace: Spanned<String>,
 }
 
-fn argv(raw: &Spanned<Vec<String>>) -> Result<Vec<String>, FileError> {
+pub(crate) fn argv(raw: &Spanned<Vec<String>>) -> Result<Vec<String>, FileError> {
     let argv = raw.get_ref();
     match argv.first() {
         Some(program) if !program.is_empty() && !argv.iter().any(|a| a.contains('\0')) => Ok(argv.clone()),

@@ -1,11 +1,13 @@
 //! `policies/site.toml`: what belongs to no one story.
 
 use crate::{
-    FileError,
+    Feed, FileError, Name, Trigger,
     calls::{RawGitMeaning, RawHttpMeaning},
+    feed::{RawFeed, feeds},
     meaning::Limits,
     outside::{RawCommand, RawSelector, RawService},
     tables::{Definitions, RawDefinitions, RawFlagsMeaning, RawLimits, duration},
+    trigger::{RawTrigger, triggers},
 };
 use serde::Deserialize;
 use std::{collections::BTreeMap, time::Duration};
@@ -26,6 +28,10 @@ pub struct SitePolicy {
     pub definitions: Definitions,
     /// Limits of every step, unless the story's policy says otherwise.
     pub limits: Limits,
+    /// Where samples come from.
+    pub feeds: BTreeMap<Name, Feed>,
+    /// The general triggers, which belong to no story.
+    pub triggers: Vec<Trigger>,
 }
 
 #[derive(Deserialize)]
@@ -47,6 +53,10 @@ struct RawSitePolicy {
     git: BTreeMap<Spanned<String>, RawGitMeaning>,
     #[serde(default)]
     limits: RawLimits,
+    #[serde(default)]
+    feeds: BTreeMap<Spanned<String>, RawFeed>,
+    #[serde(default)]
+    trigger: Vec<Spanned<RawTrigger>>,
 }
 
 #[derive(Deserialize)]
@@ -89,6 +99,8 @@ impl SitePolicy {
             keep_images: raw.site.keep_images.as_ref().map_or(Ok(KEEP_IMAGES), duration)?,
             definitions: definitions.parse()?,
             limits: raw.limits.over(&Limits::default())?,
+            feeds: feeds(&raw.feeds)?,
+            triggers: triggers(&raw.trigger, true)?,
         })
     }
 }

@@ -1,12 +1,13 @@
 //! `policies/<story>.toml`: what one story's steps may do.
 
 use crate::{
-    Capabilities, ChecklistItem, FileError, Name, StoryId,
+    Capabilities, ChecklistItem, FileError, Name, StoryId, Trigger,
     calls::{RawGitMeaning, RawHttpMeaning},
     checklist::{RawItem, checklist},
     meaning::Limits,
     outside::{RawCommand, RawSelector, RawService},
     tables::{Definitions, RawCapabilities, RawDefinitions, RawFlagsMeaning, RawLimits, name},
+    trigger::{RawTrigger, triggers},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, ops::Range};
@@ -33,6 +34,8 @@ pub struct StoryPolicy {
     pub checklist: Vec<ChecklistItem>,
     /// What names mean for this story, beside the site's own.
     pub definitions: Definitions,
+    /// Its triggers, where they stand in this file; else `policies/triggers/<story>.toml` may have them.
+    pub triggers: Vec<Trigger>,
     /// What each step and check is permitted, with the place of its table for messages.
     pub(crate) grants: BTreeMap<Name, (Capabilities, Range<usize>)>,
     /// Where each name is defined, by the kind of name, for messages.
@@ -75,6 +78,8 @@ struct RawStoryPolicy {
     limits: RawLimits,
     #[serde(default)]
     grants: BTreeMap<Spanned<String>, RawCapabilities>,
+    #[serde(default)]
+    trigger: Vec<Spanned<RawTrigger>>,
 }
 
 #[derive(Deserialize)]
@@ -154,6 +159,7 @@ impl StoryPolicy {
             manual_only: raw.story.manual_only,
             checklist: checklist(&raw.checklist)?,
             definitions: definitions.parse()?,
+            triggers: triggers(&raw.trigger, false)?,
             grants,
             places,
             limits: raw.limits,

@@ -18,7 +18,7 @@ pub(super) fn rule(text: &str) -> Result<Rule, RuleError> {
         let message = format!("a rule of {} bytes; at most {RULE_BYTES_MAX}", text.len());
         return Err(RuleError::at(0..text.len(), message).help("split it into several triggers"));
     }
-    let mut parser = Parser { tokens: tokens(text)?, at: 0, terms: Vec::new(), sustained: 0, depth: 0 };
+    let mut parser = Parser::new(text)?;
     let mut root = parser.expression()?;
     if parser.takes_word("while") {
         let condition = parser.expression()?;
@@ -28,6 +28,16 @@ pub(super) fn rule(text: &str) -> Result<Rule, RuleError> {
         return Err(parser.unexpected("the rule could end here"));
     }
     Ok(Rule { text: text.to_owned(), root, terms: parser.terms, sustained: parser.sustained })
+}
+
+/// A quantity alone, in the unit of `metric`.
+pub(super) fn quantity(text: &str, metric: &str) -> Result<f64, RuleError> {
+    let mut parser = Parser::new(text)?;
+    let quantity = parser.quantity()?;
+    if parser.peek() != Kind::End {
+        return Err(parser.unexpected("the quantity could end here"));
+    }
+    units::fit(&quantity, metric)
 }
 
 struct Parser<'a> {
@@ -40,6 +50,10 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
+    fn new(text: &'a str) -> Result<Parser<'a>, RuleError> {
+        Ok(Parser { tokens: tokens(text)?, at: 0, terms: Vec::new(), sustained: 0, depth: 0 })
+    }
+
     fn peek(&self) -> Kind<'a> {
         self.tokens[self.at].kind
     }

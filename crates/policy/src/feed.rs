@@ -1,0 +1,326 @@
+//! Feeds: where a trigger's samples come from. `[feeds.NAME]` in `policies/site.toml`; each gives the samples of one
+//! metric. The kinds are a closed set, and a key that a kind does not use is an error.
+
+use crate::{
+    FileError, Name,
+    tables::{duration, name, relative_file},
+};
+use serde::Deserialize;
+use std::{collections::BTreeMap, time::Duration};
+use toml::Spanned;
+
+/// Where the samples of one metric come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Feed {
+    /// The metric that it gives.
+    pub metric: String,
+    /// How often it looks; `None` when it is told.
+    pub every: Option<Duration>,
+    /// What it looks at.
+    pub source: FeedSource,
+}
+
+/// What a feed looks at, and which number of it is the sample.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FeedSource {
+    /// Bytes of memory that the processes of this executable and these arguments hold together.
+    ProcessMemory {
+        /// The executable, as a selector of processes has it. `None`: any.
+        exe: Option<String>,
+        /// Arguments that must stand next to each other in the command line.
+        args: Vec<String>,
+    },
+    /// The machine's memory that is in use, as a ratio.
+    HostMemory,
+    /// How often pm2 has started this service again: a counter.
+    Pm2Restarts {
+        /// Its name in pm2.
+        service: Name,
+    },
+    /// The newest `run_results.json` of dbt.
+    DbtResults {
+        /// Relative to the site.
+        file: String,
+        /// Which number of it.
+        value: DbtValue,
+    },
+    /// 1 when the last build or test run failed, 0 when it did not: from the JSON record that it leaves, `{"exit": 0, …}`.
+    BuildStatus {
+        /// The record, relative to the site.
+        file: String,
+    },
+    /// How many seconds the last build or test run took, or the present one has taken so far; from the same record.
+    BuildDuration {
+        /// The record, relative to the site.
+        file: String,
+    },
+    /// A request to this address.
+    HttpProbe {
+        /// `http://…` or `https://…`.
+        url: String,
+        /// How long it may take.
+        timeout: Duration,
+        /// Which number of the answer.
+        value: ProbeValue,
+    },
+    /// A file of the site.
+    FileCheck {
+        /// Relative to the site.
+        file: String,
+        /// Which number of it.
+        value: FileValue,
+    },
+    /// A command: no shell, as a policy's commands.
+    Command {
+        /// Program and arguments.
+        argv: Vec<String>,
+        /// How long it may take.
+        timeout: Duration,
+        /// Which number of it.
+        value: CommandValue,
+    },
+    /// How many lines of a log hold this text: a counter.
+    LogCount {
+        /// Relative to the site.
+        file: String,
+        /// The text, as it is.
+        contains: String,
+    },
+    /// The site sends the samples itself.
+    Push,
+}
+
+/// A number of dbt's results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DbtValue {
+    /// Models that failed, of those that ran.
+    ModelFailures,
+    /// Tests that failed, of those that ran.
+    TestFailures,
+    /// How many nodes did not compile.
+    CompileErrors,
+    /// How many seconds all of it took.
+    Seconds,
+}
+
+/// A number of an HTTP answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProbeValue {
+    /// 1 when it answered with a status below 400 in time, else 0.
+    Up,
+    /// Seconds until the whole answer was there; the timeout when it was not.
+    Seconds,
+}
+
+/// A number of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileValue {
+    /// 1 when it is there, else 0.
+    Present,
+    /// 1 when it is not there, else 0.
+    Missing,
+    /// Seconds since it was changed.
+    Age,
+    /// Its bytes.
+    Size,
+}
+
+/// A number of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommandValue {
+    /// 1 when it ended otherwise than with status 0, or not in time; else 0.
+    Failed,
+    /// The number that it printed.
+    Printed,
+    /// Seconds that it took.
+    Seconds,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawFeed {
+    kind: Spanned<String>,
+    metric: Spanned<String>,
+    every: Option<Spanned<String>>,
+    exe: Option<Spanned<String>>,
+    args: Option<Spanned<Vec<String>>>,
+    service: Option<Spanned<String>>,
+    file: Option<Spanned<String>>,
+    value: Option<Spanned<String>>,
+    url: Option<Spanned<String>>,
+    timeout: Option<Spanned<String>>,
+    argv: Option<Spanned<Vec<String>>>,
+    contains: Option<Spanned<String>>,
+}
+
+/// Kind, the keys that it uses beside `kind` and `metric`. What is behind `?` may be left out.
+const KINDS: &[(&str, &[&str])] = &[
+    ("process-memory", &["every", "exe?", "args?"]),
+    ("host-memory", &["every"]),
+    ("pm2-restarts", &["every", "service"]),
+    ("dbt-results", &["every", "file", "value"]),
+    ("build-status", &["every", "file"]),
+    ("build-duration", &["every", "file"]),
+    ("http-probe", &["every", "url", "timeout", "value"]),
+    ("file-check", &["every", "file", "value"]),
+    ("command", &["every", "argv", "timeout", "value"]),
+    ("log-count", &["every", "file", "contains"]),
+    ("push", &[]),
+];
+
+/// The feeds of a site, by name.
+pub(crate) fn feeds(raw: &BTreeMap<Spanned<String>, RawFeed>) -> Result<BTreeMap<Name, Feed>, FileError> {
+    let mut all = BTreeMap::new();
+    let mut metrics: BTreeMap<&str, &str> = BTreeMap::new();
+    for (key, feed) in raw {
+        if let Some(other) = metrics.insert(feed.metric.get_ref(), key.get_ref()) {
+            let message = format!("two feeds give `{}`: this one and `{other}`", feed.metric.get_ref());
+            return Err(FileError::at(feed.metric.span(), message));
+        }
+        all.insert(name(key)?, feed.parse()?);
+    }
+    Ok(all)
+}
+
+impl RawFeed {
+    fn parse(&self) -> Result<Feed, FileError> {
+        let kind = self.kind.get_ref().as_str();
+        let Some((_, keys)) = KINDS.iter().find(|(name, _)| *name == kind) else {
+            let kinds = KINDS.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            return Err(FileError::at(self.kind.span(), format!("unknown kind of feed {kind:?}"))
+                .help(format!("the kinds of this version: {kinds}")));
+        };
+        self.keys_fit(kind, keys)?;
+        let metric = self.metric()?;
+        let counts = matches!(kind, "pm2-restarts" | "log-count");
+        if counts != metric.ends_with("_total") && kind != "push" && kind != "command" {
+            let rule = if counts { "ends in" } else { "does not end in" };
+            let message = format!("the metric of a `{kind}` feed {rule} `_total`: by that a counter is known");
+            return Err(FileError::at(self.metric.span(), message));
+        }
+        let source = match kind {
+            "process-memory" => self.process_memory()?,
+            "host-memory" => FeedSource::HostMemory,
+            "pm2-restarts" => FeedSource::Pm2Restarts { service: name(self.service.as_ref().expect("checked"))? },
+            "dbt-results" => FeedSource::DbtResults { file: self.file()?, value: self.value(DBT)? },
+            "build-status" => FeedSource::BuildStatus { file: self.file()? },
+            "build-duration" => FeedSource::BuildDuration { file: self.file()? },
+            "http-probe" => {
+                FeedSource::HttpProbe { url: self.url()?, timeout: self.timeout()?, value: self.value(PROBE)? }
+            }
+            "file-check" => FeedSource::FileCheck { file: self.file()?, value: self.value(FILE)? },
+            "command" => FeedSource::Command {
+                argv: crate::outside::argv(self.argv.as_ref().expect("checked"))?,
+                timeout: self.timeout()?,
+                value: self.value(COMMAND)?,
+            },
+            "log-count" => FeedSource::LogCount { file: self.file()?, contains: self.contains()? },
+            _ => FeedSource::Push,
+        };
+        Ok(Feed { metric, every: self.every.as_ref().map(duration).transpose()?, source })
+    }
+
+    /// Every key that the kind needs is there, and none that it does not use.
+    fn keys_fit(&self, kind: &str, keys: &[&str]) -> Result<(), FileError> {
+        let given = [
+            ("every", self.every.as_ref().map(Spanned::span)),
+            ("exe", self.exe.as_ref().map(Spanned::span)),
+            ("args", self.args.as_ref().map(Spanned::span)),
+            ("service", self.service.as_ref().map(Spanned::span)),
+            ("file", self.file.as_ref().map(Spanned::span)),
+            ("value", self.value.as_ref().map(Spanned::span)),
+            ("url", self.url.as_ref().map(Spanned::span)),
+            ("timeout", self.timeout.as_ref().map(Spanned::span)),
+            ("argv", self.argv.as_ref().map(Spanned::span)),
+            ("contains", self.contains.as_ref().map(Spanned::span)),
+        ];
+        for (key, span) in given {
+            let is_needed = keys.contains(&key);
+            let is_used = is_needed || keys.iter().any(|k| k.strip_suffix('?') == Some(key));
+            match span {
+                Some(span) if !is_used => {
+                    return Err(FileError::at(span, format!("`{key}` means nothing to a `{kind}` feed")));
+                }
+                None if is_needed => {
+                    return Err(FileError::at(self.kind.span(), format!("a `{kind}` feed needs `{key}`")));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn metric(&self) -> Result<String, FileError> {
+        let text = self.metric.get_ref();
+        let good = (1..=256).contains(&text.len())
+            && !text.starts_with(|c: char| c.is_ascii_digit())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if good {
+            return Ok(text.clone());
+        }
+        Err(FileError::at(self.metric.span(), "a metric's name is letters, digits and `_`, no digit first"))
+    }
+
+    fn process_memory(&self) -> Result<FeedSource, FileError> {
+        let args = self.args.as_ref().map(|a| a.get_ref().clone()).unwrap_or_default();
+        let exe = self.exe.as_ref().map(|e| e.get_ref().clone());
+        if exe.is_none() && args.is_empty() {
+            let message = "a `process-memory` feed with neither `exe` nor `args` means every process";
+            return Err(FileError::at(self.kind.span(), message)
+                .help("name the executable, or arguments that only the meant process has"));
+        }
+        Ok(FeedSource::ProcessMemory { exe, args })
+    }
+
+    fn file(&self) -> Result<String, FileError> {
+        relative_file(self.file.as_ref().expect("checked"))
+    }
+
+    fn timeout(&self) -> Result<Duration, FileError> {
+        duration(self.timeout.as_ref().expect("checked"))
+    }
+
+    fn url(&self) -> Result<String, FileError> {
+        let url = self.url.as_ref().expect("checked");
+        let rest = url.get_ref().strip_prefix("http://").or_else(|| url.get_ref().strip_prefix("https://"));
+        let good =
+            rest.is_some_and(|r| !r.is_empty() && !r.starts_with('/') && r.chars().all(|c| c.is_ascii_graphic()));
+        if good {
+            return Ok(url.get_ref().clone());
+        }
+        Err(FileError::at(url.span(), "an address such as `http://127.0.0.1:3000/health` is wanted here"))
+    }
+
+    fn contains(&self) -> Result<String, FileError> {
+        let text = self.contains.as_ref().expect("checked");
+        if text.get_ref().is_empty() || text.get_ref().contains('\n') {
+            return Err(FileError::at(text.span(), "a text within one line is wanted here"));
+        }
+        Ok(text.get_ref().clone())
+    }
+
+    fn value<T: Copy>(&self, known: &[(&str, T)]) -> Result<T, FileError> {
+        let value = self.value.as_ref().expect("checked");
+        known.iter().find(|(name, _)| name == value.get_ref()).map(|(_, value)| *value).ok_or_else(|| {
+            let names = known.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            let message = format!("a `{}` feed has no value {:?}", self.kind.get_ref(), value.get_ref());
+            FileError::at(value.span(), message).help(format!("its values are {names}"))
+        })
+    }
+}
+
+const DBT: &[(&str, DbtValue)] = &[
+    ("model-failures", DbtValue::ModelFailures),
+    ("test-failures", DbtValue::TestFailures),
+    ("compile-errors", DbtValue::CompileErrors),
+    ("seconds", DbtValue::Seconds),
+];
+const PROBE: &[(&str, ProbeValue)] = &[("up", ProbeValue::Up), ("seconds", ProbeValue::Seconds)];
+const FILE: &[(&str, FileValue)] = &[
+    ("present", FileValue::Present),
+    ("missing", FileValue::Missing),
+    ("age", FileValue::Age),
+    ("size", FileValue::Size),
+];
+const COMMAND: &[(&str, CommandValue)] =
+    &[("failed", CommandValue::Failed), ("printed", CommandValue::Printed), ("seconds", CommandValue::Seconds)];
