@@ -233,6 +233,11 @@ impl Value {
         }
     }
 
+    /// Whether it is made of two series.
+    pub(super) fn selectors_are_two(&self) -> bool {
+        matches!(self, Value::Ratio { .. })
+    }
+
     /// How far back it looks, in milliseconds; `None` when only the newest samples count.
     pub fn window_ms(&self) -> Option<i64> {
         match self {
