@@ -151,6 +151,7 @@ struct RawStoryTriggers {
 const STALE_AFTER: Duration = Duration::from_secs(5 * 60);
 const COOLDOWN: Duration = Duration::from_secs(3600);
 const BUDGET: u32 = 1;
+const BUDGET_MAX: u32 = 1000;
 const BASELINE_OVER: Duration = Duration::from_secs(24 * 3600);
 const BASELINE_MIN_SAMPLES: u32 = 100;
 /// Longer than this no duration of a trigger is.
@@ -228,12 +229,21 @@ impl RawTrigger {
             feeds,
             min_samples: self.min_samples.as_ref().map(|n| Ok((positive(Some(n), 1)?, n.span()))).transpose()?,
             cooldown: length(self.cooldown.as_ref(), COOLDOWN)?,
-            budget: positive(self.budget.as_ref(), BUDGET)?,
+            budget: self.budget()?,
             latch: self.latch.unwrap_or(true),
             attribution: self.attribution.as_ref().map(|a| *a.get_ref()),
             baseline,
             span,
         })
+    }
+
+    fn budget(&self) -> Result<u32, FileError> {
+        match &self.budget {
+            Some(budget) if *budget.get_ref() > BUDGET_MAX => {
+                Err(FileError::at(budget.span(), format!("at most {BUDGET_MAX} times in 24 hours")))
+            }
+            budget => positive(budget.as_ref(), BUDGET),
+        }
     }
 
     /// A general trigger says how the story at fault is found, a story's own trigger does not.

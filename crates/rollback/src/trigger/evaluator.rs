@@ -7,12 +7,15 @@
 use super::{
     Answer, Evidence, Inhibition, Phase, Settings, Silence, Stats, Transition, TransitionKind, TriggerRule,
     lifecycle::{Life, Moment, PhaseChange},
-    logic::{self, Tally},
+    logic::{self, Asked, Tally},
     slot::{Around, Atom, Slot, Standing},
     state::{State, Waiting, Watched},
 };
 use crate::signal::{Millis, Sample, Series};
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::{
+    collections::{BTreeMap, BinaryHeap, HashMap},
+    ops::Range,
+};
 
 /// A series that an evaluator knows. It is that evaluator's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -251,7 +254,7 @@ impl Evaluator {
         let due = waiting.partition_point(|(at, ..)| *at <= watermark);
         let mut rest = &waiting[..due];
         while let Some((at, ..)) = rest.first() {
-            let (instant, later) = rest.split_at(rest.partition_point(|(other, ..)| other == at));
+            let (instant, later) = rest.split_at(rest.iter().position(|(other, ..)| other != at).unwrap_or(rest.len()));
             self.expire(at.saturating_sub(1), &mut changes);
             self.instant(*at, instant, &mut changes);
             rest = later;
@@ -298,7 +301,7 @@ impl Evaluator {
         }
         self.late_slots = late;
         self.late_slots.clear();
-        self.decide(at, changes);
+        self.decide(Asked { at, is_sample: true }, changes);
     }
 
     /// A sample from the time of a run: what it would have gone on from is interrupted.
@@ -360,9 +363,6 @@ impl Evaluator {
             let tally = &mut self.tallies[slot.atom as usize];
             tally.change(before.0, before.1, false);
             tally.change(after.0, after.1, true);
-            if after.0 == Standing::Breach && (slot.atom as usize) < self.bounds[atom.rule as usize].1 {
-                life.evidence = Some(index);
-            }
         }
         if (before != after || life.is_watched) && self.dirty.last() != Some(&atom.rule) {
             self.dirty.push(atom.rule);
@@ -374,7 +374,7 @@ impl Evaluator {
         while let Some((negated, _)) = self.timers.peek().filter(|(negated, _)| -negated <= until) {
             let at = -negated;
             self.go_stale_until(at);
-            self.decide(at, changes);
+            self.decide(Asked { at, is_sample: false }, changes);
         }
     }
 
@@ -405,27 +405,28 @@ impl Evaluator {
     }
 
     /// Decides every rule that something changed for.
-    fn decide(&mut self, at: i64, changes: &mut Vec<Transition>) {
+    fn decide(&mut self, asked: Asked, changes: &mut Vec<Transition>) {
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.sort_unstable();
         dirty.dedup();
         for rule in dirty.drain(..) {
-            self.decide_rule(rule as usize, at, changes);
+            self.decide_rule(rule as usize, asked, changes);
         }
         self.dirty = dirty;
     }
 
-    fn decide_rule(&mut self, index: usize, at: i64, changes: &mut Vec<Transition>) {
+    fn decide_rule(&mut self, index: usize, asked: Asked, changes: &mut Vec<Transition>) {
+        let at = asked.at;
         let rule = &self.rules[index];
         let (when_at, clear_at, end) = self.bounds[index];
         let silenced = self.silenced(&rule.name, at);
         let is_inhibited = self.state.inhibitions.iter().any(|i| i.covers(at));
         let life = &mut self.state.lives[index];
-        let when = logic::answer(&rule.when.root, &self.tallies[when_at..clear_at], &mut life.when_since, at);
+        let when = logic::answer(&rule.when.root, &self.tallies[when_at..clear_at], &mut life.when_held, asked);
         let clear = rule
             .clear
             .as_ref()
-            .map(|c| logic::answer(&c.root, &self.tallies[clear_at..end], &mut life.clear_since, at));
+            .map(|c| logic::answer(&c.root, &self.tallies[clear_at..end], &mut life.clear_held, asked));
         let mut tell = |at: i64, kind| changes.push(Transition { rule: index, at: Millis(at), kind });
         if when != life.answer {
             tell(at, TransitionKind::Answered { from: life.answer, to: when });
@@ -433,7 +434,7 @@ impl Evaluator {
         }
         let is_pending = when != Answer::Breach
             && (self.tallies[when_at..clear_at].iter().any(|t| t.pending > 0)
-                || life.when_since.iter().any(Option::is_some));
+                || life.when_held.iter().any(Option::is_some));
         if is_pending != life.is_pending {
             tell(at, if is_pending { TransitionKind::Pending } else { TransitionKind::NotPending });
             life.is_pending = is_pending;
@@ -441,20 +442,18 @@ impl Evaluator {
         let since = self.settings.since.0;
         let moment = Moment { at, when, clear, conduct: &rule.conduct, since, silenced, is_inhibited };
         if let Some(change) = life.step(&moment) {
-            let evidence = life.evidence.map(|slot| {
-                let slot = &self.state.slots[slot as usize];
-                Evidence { series: self.state.series[slot.series as usize].series.clone(), value: slot.value() }
-            });
             match change {
-                PhaseChange::Fired => tell(at, TransitionKind::Fired(evidence)),
+                PhaseChange::Fired => {
+                    tell(at, TransitionKind::Fired(evidence(&self.state.slots, &self.state.series, when_at..clear_at)));
+                }
                 PhaseChange::Suppressed(why) => tell(at, TransitionKind::Suppressed(why)),
                 PhaseChange::Cleared => tell(at, TransitionKind::Cleared),
             }
         }
-        life.is_watched = life.when_since.iter().any(Option::is_some)
+        life.is_watched = life.when_held.iter().any(Option::is_some)
             || matches!(life.phase, Phase::Suppressed(_))
             || (life.phase == Phase::Armed && when == Answer::Breach)
-            || (life.phase == Phase::Fired && life.clear_since.iter().any(Option::is_some));
+            || (life.phase == Phase::Fired && life.clear_held.iter().any(Option::is_some));
     }
 
     fn silenced(&self, name: &str, at: i64) -> Option<Millis> {
@@ -481,7 +480,7 @@ impl Evaluator {
         for index in 0..self.rules.len() {
             self.state.lives[index].interrupt();
             changes.push(Transition { rule: index, at: now, kind: TransitionKind::ClockSetBack { from } });
-            self.decide_rule(index, now.0, changes);
+            self.decide_rule(index, Asked { at: now.0, is_sample: false }, changes);
         }
     }
 
@@ -512,6 +511,13 @@ impl Evaluator {
             inhibition.until.get_or_insert(at);
         }
     }
+}
+
+/// Of the series that breach a term of these, the first by name.
+fn evidence(slots: &[Slot], series: &[Watched], atoms: Range<usize>) -> Option<Evidence> {
+    let breaches = |s: &&Slot| s.standing == Standing::Breach && atoms.contains(&(s.atom as usize));
+    let told = |s: &Slot| Evidence { series: series[s.series as usize].series.clone(), value: s.value() };
+    slots.iter().filter(breaches).map(told).reduce(|a, b| if b.series < a.series { b } else { a })
 }
 
 /// An index; every table is bounded far below 2^32.

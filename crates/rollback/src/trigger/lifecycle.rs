@@ -1,6 +1,6 @@
 //! What follows from a rule's answers: firing, and everything that keeps it from firing again and again.
 
-use super::{Answer, Conduct};
+use super::{Answer, Conduct, logic::Held};
 use crate::signal::{Millis, Series};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -123,12 +123,10 @@ pub(super) struct Life {
     /// When it fired last.
     last_fired: Option<i64>,
     /// For each `for` of a whole expression in `when`, and in `clear`, since when that has held.
-    pub when_since: Vec<Option<i64>>,
-    pub clear_since: Vec<Option<i64>>,
+    pub when_held: Vec<Option<Held>>,
+    pub clear_held: Vec<Option<Held>>,
     /// It has to be looked at at each sample, not only when an answer changes.
     pub is_watched: bool,
-    /// The slot that breached last.
-    pub evidence: Option<u32>,
 }
 
 /// What holds at one time for one trigger.
@@ -152,10 +150,9 @@ impl Life {
             is_pending: false,
             fired: VecDeque::new(),
             last_fired: None,
-            when_since: vec![None; when_fors],
-            clear_since: vec![None; clear_fors],
+            when_held: vec![None; when_fors],
+            clear_held: vec![None; clear_fors],
             is_watched: false,
-            evidence: None,
         }
     }
 
@@ -166,8 +163,8 @@ impl Life {
 
     /// Nothing of an expression's `for` counts any more.
     pub fn interrupt(&mut self) {
-        self.when_since.fill(None);
-        self.clear_since.fill(None);
+        self.when_held.fill(None);
+        self.clear_held.fill(None);
     }
 
     /// Goes on to where the trigger stands now; gives what changed of its phase.

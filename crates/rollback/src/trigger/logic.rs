@@ -66,21 +66,38 @@ impl Tally {
     }
 }
 
-/// What the node says at `at`. `since` holds, for each `for` of the rule, since when its node has held.
-pub(super) fn answer(node: &Node, tallies: &[Tally], since: &mut [Option<i64>], at: i64) -> Answer {
+/// Since when the expression of a `for` has held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Held {
+    pub since: i64,
+    /// It has held for long enough, at a sample.
+    is_long: bool,
+}
+
+/// When a rule is asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub at: i64,
+    /// At a sample of one of its series. Else something became too old: that makes nothing true.
+    pub is_sample: bool,
+}
+
+/// What the node says. `held` has a place for each `for` of an expression of the rule.
+pub(super) fn answer(node: &Node, tallies: &[Tally], held: &mut [Option<Held>], asked: Asked) -> Answer {
     match node {
         Node::Term(term) => tallies[*term].answer(),
-        Node::Not(node) => opposite(answer(node, tallies, since, at)),
-        Node::And(nodes) => opposite(any(nodes, tallies, since, at, opposite)),
-        Node::Or(nodes) => any(nodes, tallies, since, at, |answer| answer),
+        Node::Not(node) => opposite(answer(node, tallies, held, asked)),
+        Node::And(nodes) => opposite(any(nodes, tallies, held, asked, opposite)),
+        Node::Or(nodes) => any(nodes, tallies, held, asked, |answer| answer),
         Node::For { node, ms, index } => {
-            let answer = answer(node, tallies, since, at);
+            let answer = answer(node, tallies, held, asked);
             if answer != Answer::Breach {
-                since[*index] = None;
+                held[*index] = None;
                 return answer;
             }
-            let begun = *since[*index].get_or_insert(at);
-            if at.saturating_sub(begun) >= *ms { Answer::Breach } else { Answer::Ok }
+            let held = held[*index].get_or_insert(Held { since: asked.at, is_long: false });
+            held.is_long |= asked.is_sample && asked.at.saturating_sub(held.since) >= *ms;
+            if held.is_long { Answer::Breach } else { Answer::Ok }
         }
     }
 }
@@ -94,10 +111,16 @@ fn opposite(answer: Answer) -> Answer {
 }
 
 /// One that holds is enough; all are asked, as each may have to note since when it holds.
-fn any(nodes: &[Node], tallies: &[Tally], since: &mut [Option<i64>], at: i64, each: fn(Answer) -> Answer) -> Answer {
+fn any(
+    nodes: &[Node],
+    tallies: &[Tally],
+    held: &mut [Option<Held>],
+    asked: Asked,
+    each: fn(Answer) -> Answer,
+) -> Answer {
     let mut all = Answer::Ok;
     for node in nodes {
-        all = match (all, each(answer(node, tallies, since, at))) {
+        all = match (all, each(answer(node, tallies, held, asked))) {
             (Answer::Breach, _) | (_, Answer::Breach) => Answer::Breach,
             (Answer::Error, _) | (_, Answer::Error) => Answer::Error,
             (Answer::NoData, _) | (_, Answer::NoData) => Answer::NoData,

@@ -345,11 +345,11 @@ impl<'a> Parser<'a> {
                 } else if THINGS.contains(&unit) {
                     self.next();
                     (number, Dimension::Things)
-                } else if self.tokens[self.at].span.start == start.end {
+                } else if KEYWORDS.contains(&unit) {
+                    (number, Dimension::Plain)
+                } else {
                     let message = format!("there is no unit `{}`", neutralise(unit));
                     return Err(RuleError::at(self.span(), message).help(units::known()));
-                } else {
-                    (number, Dimension::Plain)
                 }
             }
             _ => (number, Dimension::Plain),

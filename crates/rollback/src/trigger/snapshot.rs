@@ -1,6 +1,6 @@
 //! An evaluator's state as text, for the next process: everything that was pending goes on.
 
-use super::{Evaluator, Settings, TriggerRule, evaluator::as_u32, state::State};
+use super::{Evaluator, Settings, TriggerRule, state::State};
 use serde::{Deserialize, Serialize};
 
 /// The format that is written; an older one is read, a newer one refused.
@@ -72,7 +72,6 @@ impl Evaluator {
 
 /// Every index leads somewhere.
 fn check(empty: &Evaluator, state: &State) -> Result<(), &'static str> {
-    let slots = as_u32(state.slots.len());
     for slot in &state.slots {
         let atom = empty.atoms.get(slot.atom as usize).ok_or("a slot of no term")?;
         if !slot.fits(&atom.term) || slot.series as usize >= state.series.len() {
@@ -91,9 +90,7 @@ fn check(empty: &Evaluator, state: &State) -> Result<(), &'static str> {
     }
     let fits = state.lives.len() == empty.state.lives.len()
         && state.lives.iter().zip(&empty.state.lives).all(|(life, new)| {
-            life.when_since.len() == new.when_since.len()
-                && life.clear_since.len() == new.clear_since.len()
-                && life.evidence.is_none_or(|slot| slot < slots)
+            life.when_held.len() == new.when_held.len() && life.clear_held.len() == new.clear_held.len()
         });
     if fits { Ok(()) } else { Err("triggers that its rules do not fit") }
 }

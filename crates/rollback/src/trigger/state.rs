@@ -121,7 +121,7 @@ impl Evaluator {
     pub fn state(&self, rule: usize) -> Option<RuleState> {
         let life = self.state.lives.get(rule)?;
         let of_slots = self.slots_of(rule).filter(|s| s.is_pending()).filter_map(|s| s.pending);
-        let since = of_slots.chain(life.when_since.iter().flatten().copied()).min();
+        let since = of_slots.chain(life.when_held.iter().flatten().map(|h| h.since)).min();
         let pending_since = since.filter(|_| life.is_pending).map(Millis);
         Some(RuleState { answer: life.answer, phase: life.phase, pending_since })
     }
@@ -143,6 +143,11 @@ impl Evaluator {
             pending_since: slot.pending.map(Millis),
         });
         told.collect()
+    }
+
+    /// What it was set up with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// What was counted so far.
