@@ -5,6 +5,7 @@
 //! passes through it before it is written) and when a journal is read back.
 
 mod checklist;
+pub mod chart;
 mod effect;
 mod execute;
 mod plan;

@@ -3,9 +3,24 @@
 //! Every value that an `f64` can hold is a sample's; what triggers make of NaN and the infinities stands in
 //! `docs/triggers.md`. Names come from outside: they are checked here and made harmless when they are shown.
 
+mod csv;
+mod lines;
+mod matrix;
+mod notation;
+mod read;
+mod recording;
+mod text_format;
+
 use crate::neutralise;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
+
+pub use csv::{Calendar, CsvReader};
+pub use matrix::{TokenLimit, read_matrix};
+pub use notation::{NotationError, STALE_BITS, parse_values};
+pub use read::{ReadError, ReadLimits, Refused, Sink};
+pub use recording::Recording;
+pub use text_format::{Dialect, TextReader, parse_series};
 
 /// Bytes of a metric's or a label's name at most.
 pub const NAME_BYTES_MAX: usize = 256;
