@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use std::ops::Range;
 use unship_rollback::{
-    chart::{Characters, Chart, LINES_MAX, Line, Threshold, svg, terminal},
+    chart::{Characters, Chart, LINES_MAX, Line, Threshold, Unit, svg, terminal},
     signal::{Millis, Sample},
 };
 
@@ -34,7 +34,7 @@ fn span(samples: &[Sample]) -> Range<Millis> {
 /// An error rate that goes over a quarter at 12:08 for good, and once before for a minute; minutes 15 to 18 are not known.
 fn error_rate() -> Vec<Sample> {
     let rate = [4., 5., 3., 31., 6., 4., 7., 12., 28., 33., 41., 39., 37., 44., 52., 49., 51., 48., 47., 50., 46., 45.];
-    let mut all = samples(&rate, MINUTE);
+    let mut all = samples(&rate.map(|percent: f64| percent / 100.0), MINUTE);
     all.drain(15..18);
     all
 }
@@ -45,11 +45,11 @@ fn chart(all: &[Sample]) -> Chart<'_> {
     Chart {
         title: "error-rate",
         rule: "error_rate > 25% for 5m",
-        unit: "%",
+        unit: Unit::Ratio,
         span: span(all),
         lines: vec![Line { name: "error_rate".into(), samples: all }],
         gap: Some(Millis(2 * MINUTE)),
-        thresholds: vec![Threshold { value: 25.0, above: true }],
+        thresholds: vec![Threshold { value: 0.25, above: true }],
         windows: vec![minute(3)..minute(4), minute(8)..minute(13)],
         fired: vec![minute(13)],
         calendar,
@@ -129,7 +129,7 @@ fn nothing_is_drawn_of_nothing() {
     let empty = Chart {
         title: "none",
         rule: "x > 1",
-        unit: "",
+        unit: Unit::Plain,
         span: Millis(0)..Millis(0),
         lines: vec![Line { name: "x".into(), samples: &[] }],
         gap: None,
@@ -151,7 +151,7 @@ fn foreign_names_are_harmless() {
     let all = error_rate();
     let evil = "</title><script>alert(1)</script>\x1b[2J\u{202e}\"'&";
     let lines = vec![Line { name: evil.into(), samples: &all }];
-    let chart = Chart { title: evil, rule: evil, unit: evil, lines, ..chart(&all) };
+    let chart = Chart { title: evil, rule: evil, lines, ..chart(&all) };
     let picture = svg(&chart, "\" onload=\"alert(1)");
     assert!(picture.contains("id=\"chart-onloadalert1\""), "{}", &picture[..200]);
     assert!(!picture.contains("<script") && !picture.contains(['\x1b', '\u{202e}']));
@@ -162,7 +162,7 @@ fn foreign_names_are_harmless() {
         assert!(characters == Characters::Unicode || shown.iter().all(|line| line.is_ascii()), "{shown:?}");
     }
     let long = "long ".repeat(10_000);
-    let chart = Chart { title: &long, rule: &long, unit: "", ..chart };
+    let chart = Chart { title: &long, rule: &long, ..chart };
     assert!(terminal(&chart, Characters::Ascii, 80, 10).iter().all(|line| line.len() < 400));
 }
 
@@ -184,7 +184,7 @@ proptest! {
         let chart = Chart {
             title: "any",
             rule: "any > x",
-            unit: "s",
+            unit: Unit::Seconds,
             span: at(0)..at(values.len()),
             lines: vec![Line { name: "any".into(), samples: &all }],
             gap: gap.map(Millis),

@@ -8,12 +8,14 @@ mod columns;
 mod scale;
 mod svg;
 mod terminal;
+mod unit;
 
 use crate::signal::{Millis, Sample};
 use std::ops::Range;
 
 pub use svg::svg;
 pub use terminal::{Characters, terminal};
+pub use unit::Unit;
 
 /// What is drawn. All texts may be foreign: they are made harmless and escaped.
 #[derive(Debug, Clone)]
@@ -22,8 +24,8 @@ pub struct Chart<'a> {
     pub title: &'a str,
     /// The rule in its own words.
     pub rule: &'a str,
-    /// What the values are in; empty: plain numbers.
-    pub unit: &'a str,
+    /// What the values are.
+    pub unit: Unit,
     /// From when until when. What lies outside is not drawn.
     pub span: Range<Millis>,
     /// The values, one line a series; those beyond [`LINES_MAX`] are counted, not drawn.
@@ -100,11 +102,6 @@ impl Chart<'_> {
 
     /// A value with its unit.
     fn value(&self, value: f64) -> String {
-        let number = scale::number(value);
-        match self.unit {
-            "" => number,
-            "%" => format!("{number}%"),
-            unit => format!("{number} {unit}"),
-        }
+        self.unit.show(value)
     }
 }

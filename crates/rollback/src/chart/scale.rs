@@ -58,30 +58,6 @@ impl Scale {
     }
 }
 
-/// A value with about four digits.
-pub(super) fn number(value: f64) -> String {
-    let size = value.abs();
-    if !value.is_finite() || value == 0.0 {
-        // `-0` would be read as less.
-        return if value == 0.0 { "0".to_owned() } else { value.to_string() };
-    }
-    if !(1e-3..1e7).contains(&size) {
-        return format!("{value:.2e}");
-    }
-    let decimals = match size {
-        1000.0.. => 0,
-        100.0.. => 1,
-        10.0.. => 2,
-        1.0.. => 3,
-        _ => 4,
-    };
-    let text = format!("{value:.decimals$}");
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text,
-    }
-}
-
 /// At most `count` round times within a span.
 pub(super) fn times(span: &Range<Millis>, count: i64) -> Vec<Millis> {
     const SECOND: i64 = 1000;

@@ -16,6 +16,7 @@ mod snapshot;
 mod state;
 mod units;
 mod window;
+mod words;
 
 pub use compile::{Conduct, TriggerRule, compile};
 pub use evaluator::{Evaluator, Lookup, Observed, SeriesKey};
@@ -26,3 +27,4 @@ pub use rule::{
 };
 pub use snapshot::RestoreError;
 pub use state::{RuleState, Settings, Stats, TermState};
+pub use words::{duration, unit, words};
