@@ -43,6 +43,7 @@ mod site_policy;
 mod story_policy;
 mod tables;
 mod trigger;
+mod trigger_tests;
 mod trust;
 mod variant;
 
@@ -64,5 +65,6 @@ pub use site_policy::SitePolicy;
 pub use story_policy::{OnFail, StoryPolicy};
 pub use tables::Definitions;
 pub use trigger::{Attribution, Baseline, NoData, Sentence, Severity, Trigger, parse_story_triggers};
+pub use trigger_tests::{Times, TriggerTest, TriggerTests};
 pub use trust::{PublicKey, SecretKey, TrustRoot};
 pub use variant::{UnknownVariant, Variant};
