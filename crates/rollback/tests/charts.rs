@@ -49,8 +49,9 @@ fn chart(all: &[Sample]) -> Chart<'_> {
         span: span(all),
         lines: vec![Line { name: "error_rate".into(), samples: all }],
         gap: Some(Millis(2 * MINUTE)),
-        thresholds: vec![Threshold { value: 0.25, above: true }],
+        thresholds: vec![Threshold { value: 0.25, side: "above" }],
         windows: vec![minute(3)..minute(4), minute(8)..minute(13)],
+        window_words: "the condition holds, not yet for long enough".into(),
         fired: vec![minute(13)],
         calendar,
     }
@@ -135,6 +136,7 @@ fn nothing_is_drawn_of_nothing() {
         gap: None,
         thresholds: Vec::new(),
         windows: Vec::new(),
+        window_words: String::new(),
         fired: Vec::new(),
         calendar,
     };
@@ -188,8 +190,9 @@ proptest! {
             span: at(0)..at(values.len()),
             lines: vec![Line { name: "any".into(), samples: &all }],
             gap: gap.map(Millis),
-            thresholds: vec![Threshold { value: threshold, above: false }],
+            thresholds: vec![Threshold { value: threshold, side: "below" }],
             windows: vec![at(3)..at(1), at(0)..at(2), Millis(i64::MIN)..Millis(i64::MAX)],
+            window_words: "x".into(),
             fired: vec![at(1), Millis(i64::MAX), Millis(i64::MIN)],
             calendar: |at| at.0.to_string(),
         };

@@ -34,8 +34,10 @@ pub struct Chart<'a> {
     pub gap: Option<Millis>,
     /// The limits that are not to be crossed.
     pub thresholds: Vec<Threshold>,
-    /// When the condition held and was not yet enough.
+    /// What is shaded: when the condition held and was not yet enough, or the time on which a rule that fired looked back.
     pub windows: Vec<Range<Millis>>,
+    /// What that is.
+    pub window_words: String,
     /// When it was.
     pub fired: Vec<Millis>,
     /// A time as `YYYY-MM-DD hh:mm:ss`; the pure crates have no calendar.
@@ -56,8 +58,8 @@ pub struct Line<'a> {
 pub struct Threshold {
     /// In the unit of the values.
     pub value: f64,
-    /// Whether it is a breach above it, or below.
-    pub above: bool,
+    /// Where a breach is: `above`, `below`.
+    pub side: &'static str,
 }
 
 /// Lines that are drawn; one more would be one of too many to tell apart.
@@ -85,8 +87,7 @@ impl Chart<'_> {
             words.push(format!("{} more series are not drawn.", self.lines.len() - LINES_MAX));
         }
         for threshold in &self.thresholds {
-            let side = if threshold.above { "above" } else { "below" };
-            words.push(format!("A breach is {side} {}.", self.value(threshold.value)));
+            words.push(format!("A breach is {} {}.", threshold.side, self.value(threshold.value)));
         }
         words.push(match self.fired.as_slice() {
             [] => "It does not fire.".to_owned(),

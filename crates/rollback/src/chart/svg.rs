@@ -107,11 +107,10 @@ fn legend(chart: &Chart<'_>) -> Vec<(String, String)> {
         all.push(("grid".into(), format!("{} more series, not drawn", chart.lines.len() - LINES_MAX)));
     }
     for threshold in &chart.thresholds {
-        let side = if threshold.above { "above" } else { "below" };
-        all.push(("threshold".into(), format!("threshold: {side} {}", chart.value(threshold.value))));
+        all.push(("threshold".into(), format!("threshold: {} {}", threshold.side, chart.value(threshold.value))));
     }
     if !chart.windows.is_empty() {
-        all.push(("window".into(), "the condition holds, not yet for long enough".into()));
+        all.push(("window".into(), chart.window_words.clone()));
     }
     let time = |at: &Millis| (chart.calendar)(*at);
     match chart.fired.as_slice() {

@@ -111,7 +111,7 @@ pub fn terminal(chart: &Chart<'_>, characters: Characters, width: usize, height:
         lines.push(format!("{indent} {}", short(&words)));
     }
     if !chart.windows.is_empty() {
-        lines.push(format!("{indent} {} the condition holds, not yet for long enough", marks.window));
+        lines.push(format!("{indent} {} {}", marks.window, short(&chart.window_words)));
     }
     for line in &mut lines {
         *line = neutralise(line);

@@ -92,7 +92,7 @@ fn aggregate(agg: Agg) -> String {
     }
 }
 
-fn compared(cmp: Cmp) -> &'static str {
+pub(super) fn compared(cmp: Cmp) -> &'static str {
     match cmp {
         Cmp::Above => "above",
         Cmp::AtLeast => "at least",
@@ -122,7 +122,7 @@ pub fn unit(rule: &Rule, term: &Term) -> Unit {
 }
 
 /// What a sample of a metric is: its name says so, or else the quantity with which the rule compares it.
-fn sample_unit(rule: &Rule, term: &Term, selector: &Selector) -> Unit {
+pub(super) fn sample_unit(rule: &Rule, term: &Term, selector: &Selector) -> Unit {
     let suffixes = [
         ("_seconds", Unit::Seconds),
         ("_milliseconds", Unit::Milliseconds),
