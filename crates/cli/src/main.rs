@@ -10,11 +10,13 @@ mod inject;
 mod needs;
 mod out;
 mod plans;
+mod recorded;
 mod report;
 mod session;
 mod signals;
 mod site;
 mod story;
+mod triggers;
 mod verbs;
 mod wiring;
 
@@ -56,6 +58,7 @@ enum Verb {
     Pack(verbs::pack::Args),
     Keygen(verbs::keygen::Args),
     Sign(verbs::sign::Args),
+    Triggers(verbs::triggers::Args),
 }
 
 fn main() -> ExitCode {
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Verb::Pack(args) => verbs::pack::run(&context, args),
         Verb::Keygen(args) => verbs::keygen::run(&context, args),
         Verb::Sign(args) => verbs::sign::run(&context, args),
+        Verb::Triggers(args) => verbs::triggers::run(&context, args),
         Verb::Exec(args) => match verbs::exec::run(&context, args) {
             Ok(status) => return ExitCode::from(status),
             Err(error) => Err(error),

@@ -16,4 +16,5 @@ pub mod show;
 pub mod sign;
 pub mod stories;
 pub mod tick;
+pub mod triggers;
 pub mod undo;
