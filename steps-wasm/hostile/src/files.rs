@@ -265,7 +265,7 @@ fn verbs_of(script: &str) -> Result {
             }
             ["flag", flag, value] => unship_step::flags::set(flag, value).map(|()| String::new()),
             ["read", path] => fs::read_to_string(path).map_err(|e| unship_step::HostError::Failed(e.to_string())),
-            words => match crate::names::verb(words) {
+            _ => match crate::names::verb(words) {
                 Some(done) => done,
                 None => fail!("no such verb: {line}"),
             },
