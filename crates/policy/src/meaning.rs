@@ -48,9 +48,29 @@ impl CommandMeaning {
     }
 }
 
-/// A service by name: its pid file and the commands that start it and tell its health.
+/// A service by name: who manages it, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceMeaning {
+    /// Who knows whether it runs, and starts and stops it.
+    pub manager: ServiceManager,
+    /// How long a start, a stop and then the wait for health may take each.
+    pub timeout: Duration,
+    /// Variables added to the otherwise empty environment of the commands.
+    pub env: BTreeMap<String, String>,
+}
+
+/// The managers of services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServiceManager {
+    /// Nobody but a pid file and the service's own commands.
+    PidFile(PidFileManager),
+    /// pm2, the process manager of Node.
+    Pm2(Pm2Manager),
+}
+
+/// A service that writes its own pid file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PidFileManager {
     /// File that holds the decimal process id, relative to the site.
     pub pid_file: String,
     /// The process that the pid file names must match this, or the file counts as stale.
@@ -59,16 +79,37 @@ pub struct ServiceMeaning {
     pub start: Vec<String>,
     /// Exits 0 when the service answers as it should.
     pub healthy: Vec<String>,
-    /// How long `start`, and then the wait for health, may take.
-    pub timeout: Duration,
-    /// Variables added to the otherwise empty environment of the commands.
-    pub env: BTreeMap<String, String>,
+}
+
+/// A service that pm2 knows by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pm2Manager {
+    /// Its name in pm2's list, word for word; all processes of that name are the service.
+    pub name: String,
+    /// pm2's folder (`PM2_HOME`), relative to the site or absolute.
+    pub home: String,
+    /// pm2 itself, found as a command's program is.
+    pub program: String,
+    /// Exits 0 when the service answers as it should. `None`: it is healthy once all its processes stay up.
+    pub healthy: Option<Vec<String>>,
 }
 
 impl ServiceMeaning {
-    /// The programs that start it and ask for its health.
+    /// The command that tells its health, if it has one.
+    pub fn health(&self) -> Option<&Vec<String>> {
+        match &self.manager {
+            ServiceManager::PidFile(manager) => Some(&manager.healthy),
+            ServiceManager::Pm2(manager) => manager.healthy.as_ref(),
+        }
+    }
+
+    /// The programs by which it is started, stopped and asked for its health.
     pub fn programs(&self) -> impl Iterator<Item = &String> {
-        self.start.first().into_iter().chain(self.healthy.first())
+        let own = match &self.manager {
+            ServiceManager::PidFile(manager) => manager.start.first(),
+            ServiceManager::Pm2(manager) => Some(&manager.program),
+        };
+        own.into_iter().chain(self.health().and_then(|argv| argv.first()))
     }
 }
 

@@ -2,11 +2,11 @@
 
 use crate::{
     Argument, FileError, Name, ParameterKind,
-    meaning::{CommandMeaning, SelectorMeaning, ServiceMeaning},
+    meaning::{CommandMeaning, PidFileManager, Pm2Manager, SelectorMeaning, ServiceManager, ServiceMeaning},
     tables::{Texts, duration, name, patterns, relative_file, size},
 };
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 use toml::Spanned;
 
 const NO_PROGRAM: &str = "an argument vector needs a program, and no NUL anywhere";
@@ -60,13 +60,18 @@ struct RawNameKind {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct RawService {
     manager: Spanned<String>,
-    pid_file: Spanned<String>,
-    process: RawSelector,
-    start: Spanned<Vec<String>>,
-    healthy: Spanned<Vec<String>>,
     timeout: Spanned<String>,
     #[serde(default)]
     env: BTreeMap<String, String>,
+    healthy: Option<Spanned<Vec<String>>>,
+    // Of a service with a pid file.
+    pid_file: Option<Spanned<String>>,
+    process: Option<Spanned<RawSelector>>,
+    start: Option<Spanned<Vec<String>>>,
+    // Of a service under pm2.
+    name: Option<Spanned<String>>,
+    home: Option<Spanned<String>>,
+    program: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -189,21 +194,73 @@ fn arguments(raw: &Spanned<Texts>, parameters: &BTreeMap<Name, ParameterKind>) -
 
 impl RawService {
     pub fn parse(&self) -> Result<ServiceMeaning, FileError> {
-        if self.manager.get_ref() != "pid-file" {
-            return Err(FileError::at(self.manager.span(), format!("unknown manager {:?}", self.manager.get_ref()))
-                .help("the managers of this version: `pid-file`"));
-        }
-        if let Some(key) = &self.process.started_by {
+        let manager = match self.manager.get_ref().as_str() {
+            "pid-file" => ServiceManager::PidFile(self.pid_file_manager()?),
+            "pm2" => ServiceManager::Pm2(self.pm2_manager()?),
+            other => {
+                return Err(FileError::at(self.manager.span(), format!("unknown manager {other:?}"))
+                    .help("the managers of this version: `pid-file`, `pm2`"));
+            }
+        };
+        Ok(ServiceMeaning { manager, timeout: duration(&self.timeout)?, env: self.env.clone() })
+    }
+
+    fn pid_file_manager(&self) -> Result<PidFileManager, FileError> {
+        let pm2 = [("name", &self.name), ("home", &self.home), ("program", &self.program)];
+        self.refuse(pm2.map(|(key, value)| (key, value.as_ref().map(Spanned::span))))?;
+        let process = self.need("process", self.process.as_ref())?.get_ref();
+        if let Some(key) = &process.started_by {
             return Err(FileError::at(key.span(), "a service's own process is started by `start`"));
         }
-        Ok(ServiceMeaning {
-            pid_file: relative_file(&self.pid_file)?,
-            selector: self.process.parse()?,
-            start: argv(&self.start)?,
-            healthy: argv(&self.healthy)?,
-            timeout: duration(&self.timeout)?,
-            env: self.env.clone(),
+        Ok(PidFileManager {
+            pid_file: relative_file(self.need("pid-file", self.pid_file.as_ref())?)?,
+            selector: process.parse()?,
+            start: argv(self.need("start", self.start.as_ref())?)?,
+            healthy: argv(self.need("healthy", self.healthy.as_ref())?)?,
         })
+    }
+
+    fn pm2_manager(&self) -> Result<Pm2Manager, FileError> {
+        self.refuse([
+            ("pid-file", self.pid_file.as_ref().map(Spanned::span)),
+            ("process", self.process.as_ref().map(Spanned::span)),
+            ("start", self.start.as_ref().map(Spanned::span)),
+        ])?;
+        let text = |key, value: Option<&Spanned<String>>| {
+            let value = self.need(key, value)?;
+            if value.get_ref().is_empty() || value.get_ref().contains('\0') {
+                return Err(FileError::at(value.span(), format!("`{key}` is empty, or holds a NUL")));
+            }
+            Ok(value.get_ref().clone())
+        };
+        let home = text("home", self.home.as_ref())?;
+        if !home.starts_with('/')
+            && let Some(raw) = &self.home
+        {
+            relative_file(raw)?;
+        }
+        Ok(Pm2Manager {
+            name: text("name", self.name.as_ref())?,
+            home,
+            program: self.program.as_ref().map_or(Ok("pm2".to_owned()), |raw| text("program", Some(raw)))?,
+            healthy: self.healthy.as_ref().map(argv).transpose()?,
+        })
+    }
+
+    fn need<'t, T>(&self, key: &str, value: Option<&'t T>) -> Result<&'t T, FileError> {
+        let manager = self.manager.get_ref();
+        value
+            .ok_or_else(|| FileError::at(self.manager.span(), format!("the manager `{manager}` needs the key `{key}`")))
+    }
+
+    fn refuse(&self, keys: [(&str, Option<Range<usize>>); 3]) -> Result<(), FileError> {
+        match keys.into_iter().find_map(|(key, span)| Some((key, span?))) {
+            Some((key, span)) => {
+                let manager = self.manager.get_ref();
+                Err(FileError::at(span, format!("`{key}` means nothing to the manager `{manager}`")))
+            }
+            None => Ok(()),
+        }
     }
 }
 

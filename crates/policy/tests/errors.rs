@@ -211,6 +211,58 @@ fn site_policy() {
     insta::assert_snapshot!("site_policy", report(&cases, SitePolicy::parse));
 }
 
+const PM2: &str = r#"[site]
+name = "practice"
+bundles = "bundles"
+
+[services.web]
+manager = "pm2"
+name = "web"
+home = ".pm2"
+program = "bin/pm2"
+healthy = ["bin/healthy"]
+timeout = "20s"
+"#;
+
+#[test]
+fn services_of_pm2() {
+    assert!(SitePolicy::parse(PM2).is_ok());
+    assert!(SitePolicy::parse(&PM2.replace("\".pm2\"", "\"/home/web/.pm2\"")).is_ok());
+    let cases = changes(
+        PM2,
+        &[
+            ("another manager's key", "program =", "pid-file ="),
+            ("another manager's table", "program = \"bin/pm2\"", "process = { exe = \"x\", grace = \"1s\" }"),
+            ("another manager's command", "healthy =", "start ="),
+            ("keys of pm2 without it", "\"pm2\"", "\"pid-file\""),
+            ("no manager", "manager = \"pm2\"\n", ""),
+            ("missing name", "name = \"web\"\n", ""),
+            ("missing home", "home = \".pm2\"\n", ""),
+            ("an empty name", "name = \"web\"", "name = \"\""),
+            ("a home above", "\".pm2\"", "\"../.pm2\""),
+            ("an empty program", "\"bin/pm2\"", "\"\""),
+            ("no health program", "[\"bin/healthy\"]", "[]"),
+            ("no time", "timeout = \"20s\"\n", ""),
+        ],
+    );
+    insta::assert_snapshot!("services_of_pm2", report(&cases, SitePolicy::parse));
+    let pid_file = "[services.web]\nmanager = \"pid-file\"\npid-file = \"x\"\nprocess = { exe = \"x\", grace = \"1s\" }\n\
+        start = [\"x\"]\nhealthy = [\"x\"]\ntimeout = \"1s\"\n";
+    let site = format!("[site]\nname = \"a\"\nbundles = \"b\"\n{pid_file}");
+    assert!(SitePolicy::parse(&site).is_ok());
+    let cases = changes(
+        &site,
+        &[
+            ("missing pid file", "pid-file = \"x\"\n", ""),
+            ("missing process", "process = { exe = \"x\", grace = \"1s\" }\n", ""),
+            ("missing start", "start = [\"x\"]\n", ""),
+            ("missing health", "healthy = [\"x\"]\n", ""),
+            ("a key of pm2", "timeout", "home = \".pm2\"\ntimeout"),
+        ],
+    );
+    insta::assert_snapshot!("services_with_a_pid_file", report(&cases, SitePolicy::parse));
+}
+
 const COMMAND: &str = r#"[site]
 name = "practice"
 bundles = "bundles"

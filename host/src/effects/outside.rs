@@ -61,7 +61,7 @@ impl SiteEffects {
 
     /// What ran before is to run again; whether it was healthy then nobody wrote down, so one that runs is left alone.
     fn start(&self, meaning: &ServiceMeaning, deadline: Deadline) -> Result<bool, service::ServiceError> {
-        if service::is_running(&self.site, meaning)? {
+        if service::is_running(&self.site, meaning, deadline)? {
             return Ok(false);
         }
         service::start(&self.site, meaning, deadline).map(|change| change.changed)

@@ -5,7 +5,7 @@ use crate::{
     providers::command::{self, CommandError, CommandOutput, Job},
     tree::trash::Mark,
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use unship_policy::{Name, Place, meaning::CommandMeaning};
 use unship_rollback::Effect;
 
@@ -78,7 +78,11 @@ impl Gate {
             Ok(files) => files,
             Err(e) => return Err(Refusal::Failed(e.to_string()).into()),
         };
-        for file in &files {
+        self.demand_unchanged(what, &files)
+    }
+
+    pub(super) fn demand_unchanged(&mut self, what: &str, files: &[PathBuf]) -> Call<()> {
+        for file in files {
             for place in self.places(file) {
                 let could =
                     self.world.grants.iter().find_map(|grant| Some((grant.unit(), grant.could_change(&place)?)));

@@ -7,7 +7,10 @@ use crate::{
     tree::{Source, trash::Mark},
 };
 use std::time::Duration;
-use unship_policy::{Name, Place, meaning::FlagsMeaning};
+use unship_policy::{
+    Name, Place,
+    meaning::{FlagsMeaning, ServiceManager},
+};
 use unship_rollback::{Effect, Image, ServiceAction};
 
 /// Beyond every meaning's own time-out; the step's deadline ends it anyway.
@@ -185,12 +188,18 @@ impl Gate {
             return Err(Refusal::UnknownName(format!("no `[services.{name}]` in the policies")).into());
         };
         // What a service runs may be just what the story replaces; the programs that start it and ask for its health not.
+        let what = format!("the service {name}");
         for program in meaning.programs() {
-            match self.demand_unchangeable(&format!("the service {name}"), std::slice::from_ref(program)) {
+            match self.demand_unchangeable(&what, std::slice::from_ref(program)) {
                 // A program that is not there is told by whoever needs it.
                 Ok(()) | Err(CallFault::Refused(Refusal::Failed(_))) => {}
                 Err(fault) => return Err(fault),
             }
+        }
+        if let ServiceManager::Pm2(manager) = &meaning.manager {
+            // Who could change this folder could put another pm2 there.
+            let socket = self.world.site.join(&manager.home).join("rpc.sock");
+            self.demand_unchanged(&what, &[socket])?;
         }
         Ok(meaning)
     }
@@ -212,7 +221,8 @@ impl Gate {
             return Ok(*running);
         }
         let meaning = self.service(name)?;
-        service::is_running(&self.world.site, &meaning).map_err(|e| Refusal::Failed(e.to_string()).into())
+        service::is_running(&self.world.site, &meaning, self.remaining(LOOK))
+            .map_err(|e| Refusal::Failed(e.to_string()).into())
     }
 
     /// `services.status`.

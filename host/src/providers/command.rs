@@ -21,7 +21,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     os::{
-        fd::{AsFd, BorrowedFd, RawFd},
+        fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
         unix::process::{CommandExt, ExitStatusExt},
     },
     path::{Path, PathBuf},
@@ -97,6 +97,8 @@ pub struct Job<'a> {
     pub output_bytes_max: usize,
     /// Where its output goes.
     pub capture: Capture,
+    /// What is killed with it.
+    pub reach: Reach,
 }
 
 impl<'a> Job<'a> {
@@ -109,6 +111,7 @@ impl<'a> Job<'a> {
             expect: &meaning.expect,
             output_bytes_max: meaning.output_bytes_max,
             capture: Capture::Read,
+            reach: Reach::Descendants,
         }
     }
 }
@@ -118,8 +121,18 @@ impl<'a> Job<'a> {
 pub enum Capture {
     /// It is read.
     Read,
-    /// To `/dev/null`, for what leaves a process behind that goes on writing.
-    Discard,
+    /// Likewise, until the command ends; whatever it left behind goes on writing to somebody who listens. Both streams
+    /// are one.
+    Relay,
+}
+
+/// What is killed with a command that is out of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// All that it started.
+    Descendants,
+    /// What stayed in its session: a daemon that it spoke to, or even started, goes on.
+    Session,
 }
 
 /// Runs the command in `site` and waits for it, at most for its own time-out and until `deadline`. After that it takes
@@ -137,13 +150,21 @@ pub fn run(site: &Path, job: &Job<'_>, deadline: Deadline) -> Result<CommandOutp
     let mut command = Command::new(program::resolve(site, name)?);
     command.arg0(name).args(arguments).current_dir(site);
     command.env_clear().env("PATH", PATH).env("HOME", HOME).env("LANG", LANG).envs(job.env);
-    let output = || if job.capture == Capture::Read { Stdio::piped() } else { Stdio::null() };
-    command.stdin(Stdio::null()).stdout(output()).stderr(output());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut relayed = None;
+    if job.capture == Capture::Relay {
+        let (ours, theirs) = io::pipe().map_err(io_error)?;
+        command.stdout(theirs.try_clone().map_err(io_error)?).stderr(theirs);
+        relayed = Some(OwnedFd::from(ours));
+    }
     in_own_session(&mut command).map_err(io_error)?;
-    let mut child = command.spawn().map_err(|source| CommandError::NotStarted { program: shown.clone(), source })?;
-    let streams = (child.stdout.take(), child.stderr.take());
+    let spawned = command.spawn();
+    // With it goes our copy of the pipe's end.
+    drop(command);
+    let mut child = spawned.map_err(|source| CommandError::NotStarted { program: shown.clone(), source })?;
+    let streams = (child.stdout.take().map(OwnedFd::from), relayed.or(child.stderr.take().map(OwnedFd::from)));
     // From here on the session is killed on every way out but the command's own end.
-    let session = Session::new(child).map_err(io_error)?;
+    let session = Session::new(child, job.reach).map_err(io_error)?;
     let mut stdout = Stream::new(streams.0, job.output_bytes_max).map_err(io_error)?;
     let mut stderr = Stream::new(streams.1, job.output_bytes_max).map_err(io_error)?;
 
@@ -160,6 +181,9 @@ pub fn run(site: &Path, job: &Job<'_>, deadline: Deadline) -> Result<CommandOutp
     let status = session.reap().map_err(io_error)?;
     stdout.read_rest().map_err(io_error)?;
     stderr.read_rest().map_err(io_error)?;
+    if job.capture == Capture::Relay {
+        stderr.leave_to_a_listener();
+    }
     match status.code() {
         None => {
             let signal = status.signal().unwrap_or_default();

@@ -36,25 +36,36 @@ impl Family {
     /// Adds what is alive and was started by members, and what `is_root`; answers whether anything new was found.
     pub(super) fn grow(&mut self, is_root: impl Fn(&Stat) -> bool) -> io::Result<bool> {
         let all = procfs::stats()?;
-        let known = self.members.len();
+        let mut has_grown = false;
         loop {
-            let stats: Vec<Stat> = self.members.values().map(|member| member.stat).collect();
-            let before = self.members.len();
+            let members: Vec<Stat> = self.members.values().map(|member| member.stat).collect();
             let roots = all.iter().filter(|stat| is_root(stat)).copied();
-            for stat in started_by(&all, &stats, &self.spared).into_iter().chain(roots) {
-                if self.spared.contains(&stat.pid) || self.members.contains_key(&stat.pid) {
-                    continue;
-                }
-                if let Some(handle) = procfs::handle(stat.pid)?
-                    && procfs::stat(stat.pid).is_some_and(|now| now.start_time == stat.start_time)
-                {
-                    self.members.insert(stat.pid, Member { stat, handle });
-                }
+            let found = started_by(&all, &members, &self.spared).into_iter().chain(roots);
+            if !self.add_each(found)? {
+                return Ok(has_grown);
             }
-            if self.members.len() == before {
-                return Ok(before > known);
+            has_grown = true;
+        }
+    }
+
+    /// Adds what is alive and `belongs`, and nothing for having been started by it.
+    pub(super) fn add_all(&mut self, belongs: impl Fn(&Stat) -> bool) -> io::Result<bool> {
+        self.add_each(procfs::stats()?.into_iter().filter(belongs))
+    }
+
+    fn add_each(&mut self, found: impl Iterator<Item = Stat>) -> io::Result<bool> {
+        let before = self.members.len();
+        for stat in found {
+            if self.spared.contains(&stat.pid) || self.members.contains_key(&stat.pid) {
+                continue;
+            }
+            if let Some(handle) = procfs::handle(stat.pid)?
+                && procfs::stat(stat.pid).is_some_and(|now| now.start_time == stat.start_time)
+            {
+                self.add(stat, handle);
             }
         }
+        Ok(self.members.len() > before)
     }
 }
 

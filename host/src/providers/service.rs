@@ -1,20 +1,25 @@
-//! Services through a pid file and commands of the policy.
+//! Services by name: whether they run, and how they are started, stopped and waited for, whoever manages them.
 //!
-//! The pid file is a claim: it counts only while the process that it names matches the service's selector. Stopping goes
-//! through that one process, never through all that the selector would match.
+//! What only one manager knows is in a file of its own: [`pid_file_manager`] goes through a pid file and the service's own
+//! commands, [`pm2`] through pm2. Whether a service is healthy is told by the policy's command, or by its manager.
+
+mod pid_file_manager;
+mod pm2;
 
 use super::{
     Deadline,
-    command::{self, Capture, CommandError, Job},
-    pid_file::{self, PidFileError},
-    process::{self, ProcessError, ProcessInfo},
+    command::{self, Capture, CommandError, Job, Reach},
+    pid_file::PidFileError,
+    process::{ProcessError, ProcessInfo},
 };
 use std::{
     path::Path,
     thread,
     time::{Duration, Instant},
 };
-use unship_policy::meaning::ServiceMeaning;
+use unship_policy::meaning::{ServiceManager, ServiceMeaning};
+
+pub use pm2::Pm2Error;
 
 /// Kept of what the commands print.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
@@ -24,14 +29,22 @@ const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(10), Duration::f
 /// What a look at a service shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceStatus {
-    /// The process of the pid file is alive and matches the selector.
+    /// Its process is there, as its manager tells.
     pub running: bool,
-    /// It runs, and the health command says yes.
+    /// It runs, and is as it should be.
     pub healthy: bool,
-    /// Of the running process.
+    /// Of the running process; the first, where there are several.
     pub pid: Option<u32>,
     /// For a person: what was seen.
     pub detail: String,
+    /// How often its manager started it again, where the manager counts.
+    restarts: Option<u64>,
+}
+
+impl ServiceStatus {
+    fn stopped(detail: String) -> ServiceStatus {
+        ServiceStatus { running: false, healthy: false, pid: None, detail, restarts: None }
+    }
 }
 
 /// How a service is left by start, stop or restart.
@@ -52,6 +65,8 @@ pub enum ServiceError {
     #[error("the {which} command of the service: {source}")]
     Command { which: &'static str, source: CommandError },
     #[error(transparent)]
+    Pm2(#[from] Pm2Error),
+    #[error(transparent)]
     Process(#[from] ProcessError),
     #[error("not healthy after {after:.1?}; last seen: {seen}")]
     NotHealthy { after: Duration, seen: String },
@@ -59,44 +74,41 @@ pub enum ServiceError {
     Respawned { stopped: ProcessInfo, now: ProcessInfo },
 }
 
-/// How the service is now. The health command gets the service's time-out.
+/// How the service is now. A health command gets the service's time-out.
 ///
 /// # Errors
 /// [`ServiceError`] when that cannot be said. A service that is ill is no error.
 pub fn status(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Result<ServiceStatus, ServiceError> {
-    let stopped = |detail: String| ServiceStatus { running: false, healthy: false, pid: None, detail };
-    let Some(pid) = pid_file::read(site, &meaning.pid_file)? else {
-        return Ok(stopped(format!("there is no pid file {}", meaning.pid_file)));
-    };
-    if process::find(site, &meaning.selector, pid)?.is_none() {
-        return Ok(stopped(format!(
-            "the pid file {} is stale: process {pid} is gone or another program",
-            meaning.pid_file
-        )));
-    }
-    let (healthy, detail) = match command::run(site, &job(meaning, &meaning.healthy), deadline) {
-        Ok(_) => (true, format!("process {pid} runs and is healthy")),
+    let seen = look(site, meaning, deadline)?;
+    let (true, Some(argv)) = (seen.running, meaning.health()) else { return Ok(seen) };
+    match command::run(site, &job(meaning, argv), deadline) {
+        Ok(_) => Ok(ServiceStatus { healthy: true, detail: format!("{} and is healthy", seen.detail), ..seen }),
         Err(e @ (CommandError::Status { .. } | CommandError::Signal { .. } | CommandError::TimedOut { .. })) => {
-            (false, format!("process {pid} runs, but is not healthy: {e}"))
+            let detail = format!("{}, but is not healthy: {e}", seen.detail);
+            Ok(ServiceStatus { healthy: false, detail, ..seen })
         }
-        Err(source) => return Err(ServiceError::Command { which: "health", source }),
-    };
-    Ok(ServiceStatus { running: true, healthy, pid: Some(pid), detail })
+        Err(source) => Err(ServiceError::Command { which: "health", source }),
+    }
 }
 
-/// Whether the service's process runs, by its pid file alone: nobody is asked for its health.
+/// Whether the service runs: nobody is asked for its health.
 ///
 /// # Errors
 /// [`ServiceError`] when that cannot be said.
-pub fn is_running(site: &Path, meaning: &ServiceMeaning) -> Result<bool, ServiceError> {
-    match pid_file::read(site, &meaning.pid_file)? {
-        Some(pid) => Ok(process::find(site, &meaning.selector, pid)?.is_some()),
-        None => Ok(false),
+pub fn is_running(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Result<bool, ServiceError> {
+    Ok(look(site, meaning, deadline)?.running)
+}
+
+/// What its manager tells of it, its health included where policy names no command for that.
+fn look(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Result<ServiceStatus, ServiceError> {
+    match &meaning.manager {
+        ServiceManager::PidFile(manager) => pid_file_manager::look(site, manager),
+        ServiceManager::Pm2(manager) => pm2::look(site, meaning, manager, deadline),
     }
 }
 
-/// Starts the service and waits until it is healthy; the start command and the wait get the service's time-out each.
-/// One that runs is not started again, only waited for. The start command's output is not kept: what it leaves running may go on writing to it.
+/// Starts the service and waits until it is healthy; the start and the wait get the service's time-out each. One that runs
+/// is not started again, only waited for.
 ///
 /// # Errors
 /// [`ServiceError`]; [`ServiceError::NotHealthy`] says what was seen last.
@@ -106,57 +118,61 @@ pub fn start(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Resul
         return Ok(ServiceChange { changed: false, status: before });
     }
     if !before.running {
-        let launch = Job { capture: Capture::Discard, ..job(meaning, &meaning.start) };
-        command::run(site, &launch, deadline).map_err(|source| ServiceError::Command { which: "start", source })?;
+        match &meaning.manager {
+            ServiceManager::PidFile(manager) => pid_file_manager::launch(site, meaning, manager, deadline)?,
+            ServiceManager::Pm2(manager) => pm2::start(site, meaning, manager, deadline)?,
+        }
     }
     Ok(ServiceChange { changed: !before.running, status: wait_healthy(site, meaning, deadline)? })
 }
 
-/// SIGTERM, the selector's grace, SIGKILL, to the service's process; returns once it is confirmed gone.
+/// Stops the service; returns once its process is confirmed gone.
 ///
 /// # Errors
-/// [`ServiceError`]; [`ServiceError::Respawned`] when the pid file names a new live one by then.
+/// [`ServiceError`]; [`ServiceError::Respawned`] when something started it again by then.
 pub fn stop(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Result<ServiceChange, ServiceError> {
-    let gone = |changed, detail| {
-        let status = ServiceStatus { running: false, healthy: false, pid: None, detail };
-        Ok(ServiceChange { changed, status })
-    };
-    let Some(pid) = pid_file::read(site, &meaning.pid_file)? else {
-        return gone(false, format!("there is no pid file {}", meaning.pid_file));
-    };
-    let Some(stopped) = process::stop_one(site, &meaning.selector, pid, deadline)? else {
-        return gone(
-            false,
-            format!("the pid file {} is stale: process {pid} is gone or another program", meaning.pid_file),
-        );
-    };
-    if let Some(pid) = pid_file::read(site, &meaning.pid_file)?
-        && let Some(now) = process::find(site, &meaning.selector, pid)?
-    {
-        return Err(ServiceError::Respawned { stopped, now });
+    match &meaning.manager {
+        ServiceManager::PidFile(manager) => pid_file_manager::stop(site, manager, deadline),
+        ServiceManager::Pm2(manager) => pm2::stop(site, meaning, manager, deadline),
     }
-    gone(true, format!("process {} was stopped", stopped.pid))
 }
 
-/// [`stop`], then [`start`]; also starts one that did not run.
+/// Stops it, starts it and waits until it is healthy; also starts one that did not run.
 ///
 /// # Errors
 /// [`ServiceError`].
 pub fn restart(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Result<ServiceChange, ServiceError> {
-    stop(site, meaning, deadline)?;
-    start(site, meaning, deadline)
+    match &meaning.manager {
+        ServiceManager::PidFile(manager) => {
+            pid_file_manager::stop(site, manager, deadline)?;
+            start(site, meaning, deadline)
+        }
+        ServiceManager::Pm2(manager) => {
+            pm2::restart(site, meaning, manager, deadline)?;
+            Ok(ServiceChange { changed: true, status: wait_healthy(site, meaning, deadline)? })
+        }
+    }
 }
 
 fn wait_healthy(site: &Path, meaning: &ServiceMeaning, deadline: Deadline) -> Result<ServiceStatus, ServiceError> {
     let begun = Instant::now();
     let until = deadline.min(meaning.timeout);
     // One look that hangs must not use up the time of all. The last one may run over `until`, so that it says something.
-    let look = meaning.timeout / 4;
+    let one_look = meaning.timeout / 4;
     let mut pause = LOOK_EVERY.0;
+    let mut restarts = None;
     loop {
-        let seen = match status(site, meaning, deadline.min(look)) {
-            Ok(status) if status.healthy => return Ok(status),
-            Ok(status) => status.detail,
+        let seen = match status(site, meaning, deadline.min(one_look)) {
+            Ok(status) => {
+                // One that its manager starts again and again answers between two falls.
+                let is_stable = restarts.is_none_or(|before| before == status.restarts);
+                restarts = Some(status.restarts);
+                match status {
+                    ServiceStatus { healthy: true, .. } if is_stable => return Ok(status),
+                    ServiceStatus { detail, .. } if is_stable => detail,
+                    ServiceStatus { detail, .. } => format!("{detail}; its manager had to start it again"),
+                }
+            }
             // The service may just be writing it.
             Err(e @ ServiceError::PidFile(_)) => e.to_string(),
             Err(e) => return Err(e),
@@ -177,6 +193,7 @@ fn job<'a>(meaning: &'a ServiceMeaning, argv: &'a [String]) -> Job<'a> {
         expect: &[0],
         output_bytes_max: OUTPUT_BYTES_MAX,
         capture: Capture::Read,
+        reach: Reach::Descendants,
     }
 }
 

@@ -1,10 +1,11 @@
 //! Against a real service: a shell that writes its pid file and sleeps.
 
 use super::*;
+use crate::providers::process;
 use crate::providers::testing::{ample, lives, program, strings, unique_seconds, until};
 use rustix::fs::{FileType, Mode};
 use std::{fs, time::Instant};
-use unship_policy::meaning::SelectorMeaning;
+use unship_policy::meaning::{PidFileManager, SelectorMeaning};
 
 struct Site {
     folder: tempfile::TempDir,
@@ -17,7 +18,7 @@ impl Site {
     fn new(launch: &str) -> Site {
         let folder = tempfile::tempdir().expect("a folder");
         let seconds = unique_seconds();
-        let meaning = ServiceMeaning {
+        let manager = PidFileManager {
             pid_file: "service.pid".into(),
             selector: SelectorMeaning {
                 exe: Some(program("sleep")),
@@ -32,14 +33,22 @@ impl Site {
             },
             start: strings(&["sh", "-c", launch, "sh", &seconds]),
             healthy: strings(&["test", "-e", "answers"]),
-            timeout: Duration::from_secs(30),
-            env: Default::default(),
         };
+        let timeout = Duration::from_secs(30);
+        let manager = ServiceManager::PidFile(manager);
+        let meaning = ServiceMeaning { manager, timeout, env: Default::default() };
         Site { folder, seconds, meaning }
     }
 
     fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    fn own(&mut self) -> &mut PidFileManager {
+        match &mut self.meaning.manager {
+            ServiceManager::PidFile(manager) => manager,
+            ServiceManager::Pm2(_) => unreachable!("it was made with a pid file"),
+        }
     }
 
     fn status(&self) -> Result<ServiceStatus, ServiceError> {
@@ -53,7 +62,8 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        let _ = process::stop(self.path(), &self.meaning.selector, ample());
+        let selector = self.own().selector.clone();
+        let _ = process::stop(self.path(), &selector, ample());
         assert!(!lives(&self.seconds) || std::thread::panicking());
     }
 }
@@ -95,7 +105,7 @@ fn a_service_that_comes_up_slowly_is_waited_for() {
 #[test]
 fn a_service_that_stays_ill_is_an_error_that_says_what_was_seen() {
     let mut site = Site::new("sleep $1 & echo $! > service.pid");
-    site.meaning.healthy = strings(&["sh", "-c", "echo 'no route to engine' >&2; exit 7"]);
+    site.own().healthy = strings(&["sh", "-c", "echo 'no route to engine' >&2; exit 7"]);
     site.meaning.timeout = Duration::from_secs(1);
     let refused = start(site.path(), &site.meaning, ample()).expect_err("is ill").to_string();
     assert!(refused.starts_with("not healthy after 1."), "{refused}");
@@ -107,9 +117,9 @@ fn a_service_that_stays_ill_is_an_error_that_says_what_was_seen() {
     let seen = site.status().expect("a status");
     assert!(seen.running && !seen.healthy);
     // It runs: it is waited for, and not started a second time.
-    site.meaning.start = strings(&["false"]);
+    site.own().start = strings(&["false"]);
     assert!(matches!(start(site.path(), &site.meaning, ample()), Err(ServiceError::NotHealthy { .. })));
-    site.meaning.healthy = strings(&["true"]);
+    site.own().healthy = strings(&["true"]);
     let change = start(site.path(), &site.meaning, ample()).expect("is well");
     assert!(!change.changed && change.status.healthy);
 }
@@ -118,7 +128,7 @@ fn a_service_that_stays_ill_is_an_error_that_says_what_was_seen() {
 fn a_health_command_that_hangs_does_not_use_up_all_looks() {
     let mut site = Site::new("sleep $1 & echo $! > service.pid");
     site.meaning.timeout = Duration::from_secs(8);
-    site.meaning.healthy = strings(&["sh", "-c", "test -e second && exit 0; touch second; exec sleep 1000"]);
+    site.own().healthy = strings(&["sh", "-c", "test -e second && exit 0; touch second; exec sleep 1000"]);
     assert!(start(site.path(), &site.meaning, ample()).expect("the second look").status.healthy);
 }
 
@@ -127,22 +137,38 @@ fn a_start_command_that_fails_or_stays_is_an_error() {
     let mut site = Site::new("exit 3");
     let refused = start(site.path(), &site.meaning, ample()).expect_err("fails").to_string();
     assert_eq!(refused, "the start command of the service: `sh` ended with status 3");
-    site.meaning.start = strings(&["sh", "-c", "exec sleep $1", "sh", &site.seconds]);
+    site.own().start = strings(&["sh", "-c", "exec sleep $1", "sh", &site.seconds]);
     site.meaning.timeout = Duration::from_millis(300);
     let begun = Instant::now();
     let refused = start(site.path(), &site.meaning, ample()).expect_err("stays").to_string();
     assert!(refused.contains("did not end within") && begun.elapsed() < Duration::from_secs(30), "{refused}");
     assert!(!lives(&site.seconds));
-    site.meaning.healthy = strings(&["no-such-program"]);
+    site.own().healthy = strings(&["no-such-program"]);
     site.meaning.timeout = Duration::from_secs(30);
-    site.meaning.start = strings(&["sh", "-c", LAUNCH, "sh", &site.seconds]);
+    site.own().start = strings(&["sh", "-c", LAUNCH, "sh", &site.seconds]);
     let refused = start(site.path(), &site.meaning, ample()).expect_err("no health command").to_string();
     assert_eq!(refused, "the health command of the service: there is no program `no-such-program` in the fixed PATH");
 }
 
 #[test]
+fn a_start_command_that_fails_says_why_and_what_it_left_behind_can_go_on_printing() {
+    let mut site = Site::new("echo beginning; echo 'no space left on device' >&2; exit 1");
+    let refused = start(site.path(), &site.meaning, ample()).expect_err("fails").to_string();
+    assert_eq!(
+        refused,
+        "the start command of the service: `sh` ended with status 1: beginning\\nno space left on device"
+    );
+    // It prints far more than a pipe holds, and would end by SIGPIPE if nobody listened.
+    let launch = "(head -c 1000000 /dev/zero; touch printed; exec sleep $1) & echo $! > service.pid; touch answers";
+    site.own().start = strings(&["sh", "-c", launch, "sh", &site.seconds.clone()]);
+    assert!(start(site.path(), &site.meaning, ample()).expect("starts").status.running);
+    until(|| site.path().join("printed").exists());
+    assert!(site.status().expect("a status").running);
+}
+
+#[test]
 fn a_pid_file_is_believed_only_when_all_is_right_about_it() {
-    let site = Site::new(LAUNCH);
+    let mut site = Site::new(LAUNCH);
     for (text, why) in [
         ("", "no decimal"),
         ("x", "no decimal"),
@@ -178,8 +204,8 @@ fn a_pid_file_is_believed_only_when_all_is_right_about_it() {
     fs::remove_dir(&pid_file).expect("can be removed");
     rustix::fs::mknodat(rustix::fs::CWD, &pid_file, FileType::Fifo, Mode::RWXU, 0).expect("a FIFO");
     assert!(site.status().expect_err("a FIFO").to_string().contains("not a regular file"));
-    let outside = ServiceMeaning { pid_file: "../service.pid".into(), ..site.meaning.clone() };
-    assert!(status(site.path(), &outside, ample()).expect_err("outside").to_string().contains("outside the site"));
+    site.own().pid_file = "../service.pid".into();
+    assert!(site.status().expect_err("outside").to_string().contains("outside the site"));
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::{
     collections::VecDeque,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+    process::{Command, Stdio},
 };
 
 /// Bytes that one look takes, so that the deadline is seen to in between.
@@ -69,6 +71,22 @@ impl Stream {
         self.kept.extend_from_slice(&piece[..room]);
         self.tail.extend(piece);
         self.tail.drain(..self.tail.len().saturating_sub(TAIL_BYTES));
+    }
+
+    /// For what the command left behind: somebody reads the rest of the stream for as long as anybody writes to it. Else the
+    /// next line would be the end of a service that does not expect it.
+    pub(super) fn leave_to_a_listener(&mut self) {
+        let Some(pipe) = self.pipe.take() else { return };
+        let listening = super::program::resolve(Path::new("/"), "cat").map_err(io::Error::other).and_then(|cat| {
+            ioctl_fionbio(&pipe, false)?;
+            let mut listener = Command::new(cat);
+            listener.env_clear().current_dir("/").stdin(pipe).stdout(Stdio::null()).stderr(Stdio::null());
+            super::in_own_session(&mut listener)?;
+            listener.spawn()
+        });
+        if let Err(error) = listening {
+            tracing::warn!(%error, "nobody listens to what a service prints; its next line may end it");
+        }
     }
 
     pub(super) fn dropped(&self) -> u64 {

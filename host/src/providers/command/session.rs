@@ -1,5 +1,6 @@
 //! A command and all that it started, to be killed together.
 
+use super::Reach;
 use crate::providers::{
     Deadline,
     family::{Family, Member},
@@ -24,13 +25,14 @@ pub(super) struct Session {
     leader: Option<Child>,
     pid: Pid,
     handle: OwnedFd,
+    reach: Reach,
 }
 
 impl Session {
-    pub(super) fn new(mut leader: Child) -> io::Result<Session> {
+    pub(super) fn new(mut leader: Child, reach: Reach) -> io::Result<Session> {
         let pid = Pid::from_child(&leader);
         match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(handle) => Ok(Session { leader: Some(leader), pid, handle }),
+            Ok(handle) => Ok(Session { leader: Some(leader), pid, handle, reach }),
             Err(e) => {
                 let _ = kill_process_group(pid, Signal::KILL);
                 leader.wait()?;
@@ -87,7 +89,11 @@ impl Session {
 
     /// Adds what belongs to the session and is alive; answers whether anything new was found.
     fn find_members(&self, family: &mut Family) -> bool {
-        family.grow(|stat| stat.session == self.pid() || stat.parent == self.pid()).unwrap_or(false)
+        let grown = match self.reach {
+            Reach::Descendants => family.grow(|stat| stat.session == self.pid() || stat.parent == self.pid()),
+            Reach::Session => family.add_all(|stat| stat.session == self.pid()),
+        };
+        grown.unwrap_or(false)
     }
 }
 

@@ -265,3 +265,18 @@ fn a_script_decides_what_its_interpreter_does_and_data_nothing() {
     let refused = deciding_files(&root, &["no-such-program".to_owned()]).expect_err("none").to_string();
     assert!(refused.contains("no-such-program"), "{refused}");
 }
+
+#[test]
+fn a_daemon_outlives_a_command_that_only_reaches_its_session() {
+    let site = site();
+    let ids = [unique_seconds(), unique_seconds()];
+    let _sweep = Sweep(ids.to_vec());
+    let slow = CommandMeaning {
+        timeout: Duration::from_millis(700),
+        ..sh(&format!("setsid sleep {} & sleep {} & wait", ids[0], ids[1]))
+    };
+    let argv = slow.line(&[]).expect("no parameters").argv;
+    let job = Job { reach: Reach::Session, ..Job::of(&slow, &argv) };
+    assert!(matches!(super::run(site.path(), &job, ample()), Err(CommandError::TimedOut { .. })));
+    assert!(lives(&ids[0]) && !lives(&ids[1]));
+}
