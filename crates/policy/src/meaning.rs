@@ -26,6 +26,28 @@ pub struct CommandMeaning {
     pub output_bytes_max: usize,
     /// The command that takes this one back, if there is one. Without it the effect cannot be undone, and the plan says so.
     pub undo: Option<Vec<Argument>>,
+    /// Files and directories, relative to the site or absolute, that it may read and run beside the system's own; `None`: all.
+    pub reads: Option<Vec<String>>,
+    /// Files and directories, relative to the site or absolute, that it may change (and read); `/` for all. One that is not
+    /// there permits nothing.
+    pub writes: Vec<String>,
+    /// What it may use up.
+    pub limits: CommandLimits,
+}
+
+/// What each process of a command may use up; `None`: as much as unship itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommandLimits {
+    /// Computing time, in whole seconds (`RLIMIT_CPU`).
+    pub cpu: Option<Duration>,
+    /// Bytes of memory that is its own (`RLIMIT_DATA`).
+    pub memory_bytes_max: Option<u64>,
+    /// Open files (`RLIMIT_NOFILE`).
+    pub files_max: Option<u64>,
+    /// Processes and threads of its user together (`RLIMIT_NPROC`). The kernel does not hold root to it.
+    pub processes_max: Option<u64>,
+    /// Bytes of a file that it writes (`RLIMIT_FSIZE`).
+    pub file_bytes_max: Option<u64>,
 }
 
 /// A command with every value in its place.

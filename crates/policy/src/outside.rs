@@ -2,8 +2,10 @@
 
 use crate::{
     Argument, FileError, Name, ParameterKind,
-    meaning::{CommandMeaning, PidFileManager, Pm2Manager, SelectorMeaning, ServiceManager, ServiceMeaning},
-    tables::{Texts, duration, name, patterns, relative_file, size},
+    meaning::{
+        CommandLimits, CommandMeaning, PidFileManager, Pm2Manager, SelectorMeaning, ServiceManager, ServiceMeaning,
+    },
+    tables::{Texts, bytes, duration, name, patterns, relative_file, size},
 };
 use serde::Deserialize;
 use std::{collections::BTreeMap, ops::Range};
@@ -32,6 +34,21 @@ pub(crate) struct RawCommand {
     output: Option<Spanned<String>>,
     #[serde(default)]
     undo: Option<Spanned<Texts>>,
+    reads: Option<Texts>,
+    #[serde(default)]
+    writes: Texts,
+    #[serde(default)]
+    limits: RawCommandLimits,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct RawCommandLimits {
+    cpu: Option<Spanned<String>>,
+    memory: Option<Spanned<String>>,
+    files: Option<u64>,
+    processes: Option<u64>,
+    file_size: Option<Spanned<String>>,
 }
 
 /// `{ one-of = ["a", "b"] }`, `{ integer = { min = 1, max = 8 } }` or `{ name = { longest = 32 } }`.
@@ -123,8 +140,57 @@ impl RawCommand {
             simulated_releases: patterns(&self.simulated_releases)?,
             env: self.env.clone(),
             output_bytes_max: self.output.as_ref().map_or(Ok(64 << 10), size)?,
+            reads: self.reads.as_ref().map(|texts| paths(texts, true)).transpose()?,
+            writes: paths(&self.writes, false)?,
+            limits: self.limits.parse()?,
         })
     }
+}
+
+impl RawCommandLimits {
+    fn parse(&self) -> Result<CommandLimits, FileError> {
+        Ok(CommandLimits {
+            cpu: self.cpu.as_ref().map(duration).transpose()?,
+            memory_bytes_max: self.memory.as_ref().map(bytes).transpose()?,
+            files_max: self.files,
+            processes_max: self.processes,
+            file_bytes_max: self.file_size.as_ref().map(bytes).transpose()?,
+        })
+    }
+}
+
+/// Files and directories that a command may reach: of the site, or absolute; no patterns.
+fn paths(texts: &Texts, whole_site: bool) -> Result<Vec<String>, FileError> {
+    let mut all: Vec<String> = Vec::new();
+    for text in texts {
+        let path = text.get_ref();
+        let parts: Vec<&str> = path.split('/').skip(1).collect();
+        let is_absolute = path == "/"
+            || (path.starts_with('/')
+                && !parts.iter().any(|part| matches!(*part, "" | "." | ".."))
+                && !path.contains(['\0', '*', '?', '[', '{']));
+        if path == "." && !whole_site {
+            return Err(FileError::at(
+                text.span(),
+                "the whole site holds `.unship/` and `policies/`, which nothing may change",
+            )
+            .help("name the files and directories of the site that it changes"));
+        }
+        if !is_absolute && path != "." {
+            if path.starts_with('/') {
+                return Err(FileError::at(
+                    text.span(),
+                    "an absolute path without `.`, `..` or a pattern is wanted here",
+                ));
+            }
+            relative_file(text)?;
+        }
+        if all.contains(path) {
+            return Err(FileError::at(text.span(), format!("{path:?} stands here twice")));
+        }
+        all.push(path.clone());
+    }
+    Ok(all)
 }
 
 impl RawParameter {

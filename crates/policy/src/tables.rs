@@ -307,7 +307,7 @@ pub(crate) fn duration(raw: &Spanned<String>) -> Result<Duration, FileError> {
     parse_duration(raw.get_ref()).map_err(|e| FileError::at(raw.span(), e))
 }
 
-fn bytes(raw: &Spanned<String>) -> Result<u64, FileError> {
+pub(crate) fn bytes(raw: &Spanned<String>) -> Result<u64, FileError> {
     parse_bytes(raw.get_ref()).map_err(|e| FileError::at(raw.span(), e))
 }
 

@@ -271,6 +271,9 @@ bundles = "bundles"
 argv = ["dbt", "run-operation", "{macro}", "--threads={n}", "{model}"]
 undo = ["dbt", "run-operation", "un-{macro}"]
 timeout = "60s"
+reads = ["dbt_project", "/opt/dbt"]
+writes = ["dbt_project/target", "/tmp"]
+limits = { cpu = "30s", memory = "1 GiB", files = 256, processes = 64, file-size = "1 GiB" }
 
 [commands.macro.parameters]
 macro = { one-of = ["drop-all", "drop-one"] }
@@ -304,6 +307,22 @@ fn commands() {
             ("no number", "max = 8", "max = -8"),
             ("a name of no length", "longest = 40", "longest = 0"),
             ("a name of any length", "longest = 40", "longest = 4000"),
+            ("the whole site is written", "dbt_project/target", "."),
+            ("what nothing writes", "dbt_project/target", "policies"),
+            ("what nothing writes, the store", "dbt_project/target", ".unship/key"),
+            ("a path above", "dbt_project/target", "../target"),
+            ("a pattern", "dbt_project/target", "dbt_project/*"),
+            ("an absolute pattern", "/tmp", "/tmp/*"),
+            ("an absolute path with a way up", "/tmp", "/tmp/../etc"),
+            ("an absolute path with nothing in it", "/tmp", "//"),
+            ("a path twice", "\"/opt/dbt\"", "\"dbt_project\""),
+            ("a read above", "dbt_project\", \"/opt", "../x\", \"/opt"),
+            ("an unknown limit", "cpu =", "gpu ="),
+            ("no duration of a limit", "\"30s\"", "\"30\""),
+            ("no size of a limit", "memory = \"1 GiB\"", "memory = \"1 GB\""),
+            ("no number of a limit", "files = 256", "files = \"256\""),
+            ("a number below", "processes = 64", "processes = -1"),
+            ("no size of a file", "file-size = \"1 GiB\"", "file-size = \"big\""),
             ("a parameter's name that is none", "model = {", "\"mo del\" = {"),
         ],
     );

@@ -3,8 +3,9 @@
 //! A command runs in a session of its own, in the site's folder, with a clean environment, `/dev/null` as its input and no
 //! other descriptor of the host. It is waited for by the process, not by the end of its output: a service that it leaves
 //! behind with the output still open does not hold the run up. What is out of time is killed with its whole session and
-//! all its descendants.
+//! all its descendants. It changes and uses up what policy says, and what it starts as well.
 
+mod confine;
 mod output;
 mod program;
 mod session;
@@ -13,6 +14,7 @@ mod session;
 mod tests;
 
 use super::{Deadline, procfs};
+use confine::Confinement;
 use output::Stream;
 pub use program::deciding_files;
 use rustix::event::{PollFd, PollFlags};
@@ -66,13 +68,26 @@ pub enum CommandError {
     NotExecutable { program: String },
     #[error("`{program}` is not run, because anybody can replace it: {} is world-writable", .path.display())]
     WorldWritable { program: String, path: PathBuf },
+    #[error(
+        "`{program}` is not run, because this kernel cannot confine it ({why}): boot Linux 6.2 or newer with Landlock on \
+         (`lsm=landlock,…`), or let the command change everything (`writes = [\"/\"]` and no `reads`)"
+    )]
+    NoLandlock { program: String, why: String },
+    #[error("`{program}` is not run: `writes` holds {path}, and nothing may write `.unship/` or `policies/`")]
+    Protected { program: String, path: String },
+    #[error("`{program}` is not run: its policy's path {path} cannot be opened: {source}")]
+    Path { program: String, path: String, source: io::Error },
+    #[error(
+        "`{program}` is not run: the kernel does not hold root to `limits.processes`; run unship as another user, or leave it out"
+    )]
+    Unlimited { program: String },
     #[error("`{program}` cannot be started: {source}")]
     NotStarted { program: String, source: io::Error },
     #[error("`{program}` did not end within {after:.1?}, and was killed{tail}", tail = quoted(.stderr))]
     TimedOut { program: String, after: Duration, stderr: String },
     #[error("`{program}` ended with status {status}{tail}", tail = quoted(.stderr))]
     Status { program: String, status: i32, stderr: String },
-    #[error("`{program}` was ended by signal {signal}{tail}", tail = quoted(.stderr))]
+    #[error("`{program}` was ended by signal {signal}{limit}{tail}", limit = limit(*.signal), tail = quoted(.stderr))]
     Signal { program: String, signal: i32, stderr: String },
     #[error("`{program}` cannot be waited for: {source}")]
     Io { program: String, source: io::Error },
@@ -80,6 +95,15 @@ pub enum CommandError {
 
 fn quoted(stderr: &str) -> String {
     if stderr.is_empty() { String::new() } else { format!(": {stderr}") }
+}
+
+/// The limits of policy that the kernel tells by a signal of their own.
+fn limit(signal: i32) -> &'static str {
+    match signal {
+        libc::SIGXCPU => ", at its `limits.cpu`",
+        libc::SIGXFSZ => ", at its `limits.file-size`",
+        _ => "",
+    }
 }
 
 /// What is to be run, and how.
@@ -99,6 +123,8 @@ pub struct Job<'a> {
     pub capture: Capture,
     /// What is killed with it.
     pub reach: Reach,
+    /// What it may change, read and use up. `None` for what a service inherits: it would have to live with it.
+    pub confinement: Option<Confinement<'a>>,
 }
 
 impl<'a> Job<'a> {
@@ -112,6 +138,7 @@ impl<'a> Job<'a> {
             output_bytes_max: meaning.output_bytes_max,
             capture: Capture::Read,
             reach: Reach::Descendants,
+            confinement: Some(Confinement::of(meaning)),
         }
     }
 }
@@ -147,7 +174,9 @@ pub fn run(site: &Path, job: &Job<'_>, deadline: Deadline) -> Result<CommandOutp
     let shown = unship_rollback::neutralise(name);
     let io_error = |source| CommandError::Io { program: shown.clone(), source };
 
-    let mut command = Command::new(program::resolve(site, name)?);
+    let program = program::resolve(site, name)?;
+    let confined = job.confinement.map(|c| confine::prepare(site, &program, &shown, &c)).transpose()?;
+    let mut command = Command::new(program);
     command.arg0(name).args(arguments).current_dir(site);
     command.env_clear().env("PATH", PATH).env("HOME", HOME).env("LANG", LANG).envs(job.env);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -158,6 +187,10 @@ pub fn run(site: &Path, job: &Job<'_>, deadline: Deadline) -> Result<CommandOutp
         relayed = Some(OwnedFd::from(ours));
     }
     in_own_session(&mut command).map_err(io_error)?;
+    if let Some(confined) = confined {
+        // SAFETY: as in `in_own_session`: system calls only.
+        unsafe { command.pre_exec(move || confined.lay_on()) };
+    }
     let spawned = command.spawn();
     // With it goes our copy of the pipe's end.
     drop(command);

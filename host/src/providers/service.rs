@@ -194,6 +194,7 @@ fn job<'a>(meaning: &'a ServiceMeaning, argv: &'a [String]) -> Job<'a> {
         output_bytes_max: OUTPUT_BYTES_MAX,
         capture: Capture::Read,
         reach: Reach::Descendants,
+        confinement: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::providers::testing::{Sweep, again_as_nobody, ample, lives, program, unique_seconds, until};
 use std::{os::unix::fs::PermissionsExt, thread};
-use unship_policy::Argument;
+use unship_policy::{Argument, meaning::CommandLimits};
 
 /// What a test runs: the meaning, without places for values.
 fn run(site: &Path, meaning: &CommandMeaning, deadline: Deadline) -> Result<CommandOutput, CommandError> {
@@ -22,6 +22,9 @@ fn meaning(argv: &[&str]) -> CommandMeaning {
         env: Default::default(),
         output_bytes_max: 10_000,
         undo: None,
+        reads: None,
+        writes: vec!["/".into()],
+        limits: Default::default(),
     }
 }
 
@@ -279,4 +282,101 @@ fn a_daemon_outlives_a_command_that_only_reaches_its_session() {
     let job = Job { reach: Reach::Session, ..Job::of(&slow, &argv) };
     assert!(matches!(super::run(site.path(), &job, ample()), Err(CommandError::TimedOut { .. })));
     assert!(lives(&ids[0]) && !lives(&ids[1]));
+}
+
+#[test]
+fn a_command_writes_where_policy_says_and_nowhere_else() {
+    let folder = site();
+    let root = fs::canonicalize(folder.path()).expect("is there");
+    for name in ["out", "other", ".unship", "policies"] {
+        fs::create_dir(root.join(name)).expect("a folder");
+    }
+    script(&root, "other/file", "kept", 0o644);
+    std::os::unix::fs::symlink("other", root.join("link")).expect("a link");
+    let confined = |command: &str, writes: &[&str]| {
+        let writes = writes.iter().map(|path| (*path).to_owned()).collect();
+        run(&root, &CommandMeaning { writes, ..sh(command) }, ample())
+    };
+    assert!(
+        confined("echo x > out/a; mkdir out/d; mv out/a out/d/b; rm -r out/d; echo y > /dev/null", &["out"]).is_ok()
+    );
+    assert!(confined("echo x > other/file", &["other/file", "gone"]).is_ok());
+    script(&root, "other/file", "kept", 0o644);
+    for attempt in [
+        "echo x > other/file",
+        "truncate -s 0 other/file",
+        "rm other/file",
+        "mv other/file out/",
+        "ln other/file out/linked",
+        "touch new",
+        "setsid sh -c 'touch new'",
+    ] {
+        let refused = confined(attempt, &["out", "gone"]).expect_err(attempt).to_string();
+        assert!(refused.contains("ermission denied") || refused.contains("cross-device"), "{attempt}: {refused}");
+        assert_eq!(fs::read_to_string(root.join("other/file")).expect("is there"), "kept", "{attempt}");
+    }
+    assert!(!root.join("new").exists());
+    assert!(
+        matches!(confined("true", &["link"]), Err(CommandError::Path { .. })),
+        "no symlink of the site is followed"
+    );
+    let above = root.parent().expect("a folder").to_str().expect("UTF-8");
+    for open in [root.join("policies").to_str().expect("UTF-8"), above] {
+        assert!(matches!(confined("true", &[open]), Err(CommandError::Protected { .. })), "{open}");
+    }
+}
+
+#[test]
+fn a_command_reads_what_policy_says_and_what_every_program_needs() {
+    let folder = site();
+    let root = fs::canonicalize(folder.path()).expect("is there");
+    script(&root, "told", "told", 0o644);
+    script(&root, "secret", "secret", 0o644);
+    script(&root, "own.sh", "#!/bin/sh\ncat told", 0o755);
+    let reads = Some(vec!["told".to_owned()]);
+    let confined = |command| run(&root, &CommandMeaning { reads: reads.clone(), writes: vec![], ..command }, ample());
+    assert_eq!(confined(sh("cat told")).expect("may be read").stdout, b"told");
+    assert_eq!(confined(meaning(&["./own.sh"])).expect("is the program itself").stdout, b"told");
+    let refused = confined(sh("cat secret")).expect_err("is not told").to_string();
+    assert!(refused.contains("ermission denied"), "{refused}");
+    assert!(confined(sh("ls .")).is_err());
+}
+
+#[test]
+fn a_command_gains_no_rights_and_uses_up_what_policy_says() {
+    let site = site();
+    let status = String::from_utf8(ok(site.path(), &meaning(&["cat", "/proc/self/status"])).stdout).expect("UTF-8");
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    let limited =
+        |limits: CommandLimits, command: &str| run(site.path(), &CommandMeaning { limits, ..sh(command) }, ample());
+    let limits = CommandLimits {
+        cpu: Some(Duration::from_millis(1500)),
+        memory_bytes_max: Some(64 << 20),
+        files_max: Some(33),
+        processes_max: None,
+        file_bytes_max: Some(1 << 20),
+    };
+    let shown = limited(limits.clone(), "ulimit -t; ulimit -d; ulimit -n; ulimit -c").expect("ends well").stdout;
+    assert_eq!(String::from_utf8_lossy(&shown), "2\n65536\n33\n0\n");
+    let refused = limited(limits, "exec head -c 2000000 /dev/zero > big").expect_err("too big").to_string();
+    assert!(refused.contains("signal 25, at its `limits.file-size`"), "{refused}");
+    let one_second = CommandLimits { cpu: Some(Duration::from_secs(1)), ..CommandLimits::default() };
+    assert!(matches!(limited(one_second, "while :; do :; done"), Err(CommandError::Signal { .. })));
+}
+
+#[test]
+fn a_limit_of_processes_is_held_or_the_command_is_not_run() {
+    let test = "providers::command::tests::a_limit_of_processes_is_held_or_the_command_is_not_run";
+    let few = CommandMeaning {
+        limits: CommandLimits { processes_max: Some(1), ..CommandLimits::default() },
+        ..sh("sleep 0 & wait; true | true")
+    };
+    if rustix::process::geteuid().is_root() {
+        let refused = run(site().path(), &few, ample()).expect_err("root is not held to it").to_string();
+        assert!(refused.contains("limits.processes"), "{refused}");
+        again_as_nobody(test);
+        return;
+    }
+    let refused = run(site().path(), &few, ample()).expect_err("one too many").to_string();
+    assert!(refused.to_lowercase().contains("fork"), "{refused}");
 }
