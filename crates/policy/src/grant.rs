@@ -341,8 +341,27 @@ pub fn definitions(policy: &StoryPolicy, site: &SitePolicy) -> Result<Definition
             });
         }
     }
+    undo_calls_mean(&all, policy)?;
     all.folders.entry(crate::pattern::DEFAULT_FOLDER.to_owned()).or_insert_with(|| ".".to_owned());
     Ok(all)
+}
+
+/// A call that is to take another one back is one that policy defines, and that changes something.
+fn undo_calls_mean(all: &Definitions, policy: &StoryPolicy) -> Result<(), FileError> {
+    for (name, meaning) in &all.http {
+        let Some(undo) = &meaning.undo else { continue };
+        let why = match all.http.get(undo) {
+            None => "no policy defines",
+            Some(back) if !back.method.changes() => "changes nothing",
+            Some(_) => continue,
+        };
+        return Err(FileError {
+            message: format!("the http call `{name}` would be taken back by `{undo}`, which {why}"),
+            span: policy.places.get(&("http call", name.to_string())).cloned(),
+            help: Some(format!("define `[http.{undo}]` with a method that changes something, or leave `undo` out")),
+        });
+    }
+    Ok(())
 }
 
 impl Grant {

@@ -45,10 +45,12 @@ mod tables;
 mod trigger;
 mod trigger_tests;
 mod trust;
+mod url;
 mod variant;
 
 pub use argument::{Argument, ParameterError, ParameterKind};
 pub use bundle::{Bundle, BundleError, VerifiedBundle, pack, sign};
+pub use calls::is_header_value;
 pub use capability::{Capabilities, FileRight};
 pub use checklist::ChecklistItem;
 pub use digest::Digest;
@@ -67,4 +69,5 @@ pub use tables::Definitions;
 pub use trigger::{Attribution, Baseline, NoData, Sentence, Severity, Trigger, parse_story_triggers};
 pub use trigger_tests::{Times, TriggerTest, TriggerTests};
 pub use trust::{PublicKey, SecretKey, TrustRoot};
+pub use url::HttpUrl;
 pub use variant::{UnknownVariant, Variant};

@@ -1,7 +1,7 @@
 //! What the operator's policy says a *name* means: a command line, a service, a selector of processes, the flags file,
 //! a folder, and the limits of a step. A guest only ever passes the name.
 
-use crate::{Argument, ParameterError, ParameterKind, PathPattern, argument};
+use crate::{Argument, ParameterError, ParameterKind, PathPattern, argument, url::HttpUrl};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// A command by name: exactly this argument vector, never a shell.
@@ -141,17 +141,25 @@ pub struct HttpMeaning {
     /// The method.
     pub method: HttpMethod,
     /// Scheme, host, port, path and query.
-    pub url: String,
-    /// Sent with a method that changes something.
+    pub url: HttpUrl,
+    /// Whether it may go unencrypted to another machine.
+    pub plaintext: bool,
+    /// Sent with POST, PUT and PATCH.
     pub body: Option<String>,
-    /// Sent with every request.
+    /// Sent with every request; names in lower case.
     pub headers: BTreeMap<String, String>,
+    /// Header, in lower case → the file that holds its value: relative to the site, or absolute. Read when the call is made.
+    pub secret_headers: BTreeMap<String, String>,
+    /// PEM file of the authorities to trust instead of the public ones; relative to the site, or absolute.
+    pub authorities: Option<String>,
     /// From the look-up of the host to the last byte of the answer.
     pub timeout: Duration,
     /// The statuses that count as success of `http.call`.
     pub expect: Vec<u16>,
     /// Bytes of an answer's body at most; a longer one is an error.
     pub answer_bytes_max: usize,
+    /// Status and body that a *planned* (simulated) call answers, where the method changes something.
+    pub simulated: (u16, String),
     /// The call that takes this one back, if there is one.
     pub undo: Option<Name>,
 }
@@ -183,6 +191,16 @@ impl HttpMethod {
             HttpMethod::Patch => "PATCH",
             HttpMethod::Delete => "DELETE",
         }
+    }
+
+    /// Whether its request has a body (RFC 9110, 9.3; one of DELETE has no meaning).
+    pub fn takes_body(self) -> bool {
+        matches!(self, HttpMethod::Post | HttpMethod::Put | HttpMethod::Patch)
+    }
+
+    /// Whether its answer can have a body.
+    pub fn has_answer_body(self) -> bool {
+        self != HttpMethod::Head
     }
 
     /// Whether it may change something at the other end (RFC 9110, 9.2.1: GET and HEAD are safe).

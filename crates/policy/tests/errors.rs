@@ -143,6 +143,12 @@ fn story_policy() {
             ("an absolute grant", "[\"a\"]", "[\"/etc/passwd\"]"),
             ("a broken glob", "[\"a\"]", "[\"a[\"]"),
             ("a `**` in the middle", "[\"a\"]", "[\"**/a\"]"),
+            ("an edit of no pointer", "files.remove = [\"a\"]", "files.edit = { \"a.json\" = [] }"),
+            ("an edit of a whole file", "files.remove = [\"a\"]", "files.edit = [\"a.json\"]"),
+            ("a pointer that is none", "files.remove = [\"a\"]", "files.edit = { \"a.json\" = [\"a/b\"] }"),
+            ("a pointer with a bad escape", "files.remove = [\"a\"]", "files.edit = { \"a.json\" = [\"/a~2\"] }"),
+            ("a pointer twice", "files.remove = [\"a\"]", "files.edit = { \"a.json\" = [\"/a\", \"/a\"] }"),
+            ("an edit above", "files.remove = [\"a\"]", "files.edit = { \"../a.json\" = [\"/a\"] }"),
         ],
     );
     insta::assert_snapshot!("story_policy", report(&cases, |text| StoryPolicy::parse(text, &id)));
@@ -329,6 +335,101 @@ fn commands() {
     insta::assert_snapshot!("commands", report(&cases, SitePolicy::parse));
 }
 
+const CALLS: &str = r#"[site]
+name = "practice"
+bundles = "bundles"
+
+[http.health]
+method = "GET"
+url = "https://api.example/health"
+headers = { accept = "text/plain" }
+secret-headers = { x-api-key = "file:secrets/key" }
+authorities = "/etc/ssl/internal.pem"
+expect = [200, 204]
+timeout = "5s"
+answer = "4 KiB"
+
+[http.revoke]
+method = "POST"
+url = "http://localhost:8080/revoke"
+body = "{}"
+timeout = "5s"
+simulated = { status = 204, body = "" }
+undo = "allow"
+
+[http.plain]
+method = "DELETE"
+url = "http://api.internal/x"
+plaintext = true
+timeout = "5s"
+
+[git.qa]
+repository = "app"
+commit = "refs/tags/before-qa"
+paths = ["e2e", "package.json"]
+"#;
+
+#[test]
+fn calls() {
+    assert!(SitePolicy::parse(CALLS).is_ok());
+    let cases = changes(
+        CALLS,
+        &[
+            ("an unknown key of a call", "answer =", "size ="),
+            ("an unknown key of what is simulated", "status = 204,", "code = 204,"),
+            ("an unknown method", "\"GET\"", "\"FETCH\""),
+            ("a method in lower case", "\"POST\"", "\"post\""),
+            ("a body of a GET", "answer = \"4 KiB\"", "body = \"x\""),
+            ("a body of a DELETE", "plaintext = true", "plaintext = true\nbody = \"x\""),
+            ("no expected status", "[200, 204]", "[]"),
+            ("a status that is none", "[200, 204]", "[99]"),
+            ("a status beyond", "[200, 204]", "[600]"),
+            ("undo of a GET", "answer = \"4 KiB\"", "undo = \"revoke\""),
+            ("undo that is no name", "\"allow\"", "\"al low\""),
+            ("something simulated for a GET", "answer = \"4 KiB\"", "simulated = { status = 200 }"),
+            ("something simulated that is not expected", "status = 204", "status = 500"),
+            ("no timeout", "timeout = \"5s\"\nanswer", "answer"),
+            ("no size", "\"4 KiB\"", "\"some\""),
+            ("no scheme", "https://api.example/health", "api.example/health"),
+            ("another scheme", "https://api.example/health", "file:///etc/passwd"),
+            ("a user in the URL", "https://api.example/health", "https://me:pw@api.example/health"),
+            ("a fragment", "/health\"", "/health#x\""),
+            ("a path with dots", "/health\"", "/a/../health\""),
+            ("a host in upper case", "api.example", "API.example"),
+            ("half an address", "api.example", "127.1"),
+            ("port 0", "api.example", "api.example:0"),
+            ("a line break in the URL", "/health\"", "/health\\r\\nX: y\""),
+            ("unencrypted to another machine", "https://api.example/health", "http://api.example/health"),
+            ("plaintext where it means nothing", "answer = \"4 KiB\"", "plaintext = true"),
+            ("authorities where they mean nothing", "body = \"{}\"", "authorities = \"ca.pem\""),
+            ("a relative way out", "/etc/ssl/internal.pem", "../ca.pem"),
+            ("an absolute path with dots", "/etc/ssl/internal.pem", "/etc/../ca.pem"),
+            ("a header that is none", "{ accept =", "{ \"ac cept\" ="),
+            ("a header of HTTP's own", "{ accept =", "{ Content-Length ="),
+            ("a header's value on two lines", "\"text/plain\"", "\"a\\r\\nX-Other: b\""),
+            ("a secret in the policy", "{ accept = \"text/plain\" }", "{ Authorization = \"Bearer abc\" }"),
+            ("a header twice", "{ accept = \"text/plain\" }", "{ accept = \"a\", Accept = \"b\" }"),
+            ("a header open and secret", "{ x-api-key =", "{ Accept ="),
+            ("a secret's value", "\"file:secrets/key\"", "\"abc\""),
+            ("a secret in the store", "file:secrets/key", "file:.unship/key"),
+            ("a branch", "refs/tags/before-qa", "main"),
+            ("a short commit", "refs/tags/before-qa", "0123abc"),
+            ("a commit in upper case", "refs/tags/before-qa", "0123456789ABCDEF0123456789abcdef01234567"),
+            ("a tag that is a path", "refs/tags/before-qa", "refs/tags/../heads/main"),
+            ("no path", "[\"e2e\", \"package.json\"]", "[]"),
+            ("a glob", "\"e2e\"", "\"e2e/**\""),
+            ("a path twice", "\"e2e\", \"package.json\"", "\"e2e\", \"e2e\""),
+            ("a path in another", "\"package.json\"", "\"e2e/a\""),
+            ("the whole repository", "\"e2e\"", "\".\""),
+            ("what is git's own", "\"e2e\"", "\".git/hooks\""),
+            ("a path above", "\"e2e\"", "\"../e2e\""),
+            ("a repository above", "\"app\"", "\"../app\""),
+            ("an unknown key of a restore point", "repository =", "branch ="),
+        ],
+    );
+    insta::assert_snapshot!("calls", report(&cases, SitePolicy::parse));
+}
+
 #[test]
 fn trust_root() {
     let public = SecretKey::from_seed(&[1; 32]).public().to_string();
@@ -464,6 +565,17 @@ fn grants() {
                 "[flags]\nfile = \"f\"\npointer = \"/{flag}\"\nvalues = { on = \"1\" }\n[limits]",
             ),
             ("a folder defined twice", "[limits]", "[folders]\ndata = \"/elsewhere\"\n[limits]"),
+            (
+                "an http call that is to be taken back by none",
+                "[limits]",
+                "[http.x]\nmethod = \"POST\"\nurl = \"https://a/\"\ntimeout = \"1s\"\nundo = \"y\"\n[limits]",
+            ),
+            (
+                "an http call that is to be taken back by a GET",
+                "[limits]",
+                "[http.x]\nmethod = \"POST\"\nurl = \"https://a/\"\ntimeout = \"1s\"\nundo = \"y\"\n\
+                 [http.y]\nmethod = \"GET\"\nurl = \"https://a/\"\ntimeout = \"1s\"\n[limits]",
+            ),
             (
                 "a process selector defined twice",
                 "[limits]",

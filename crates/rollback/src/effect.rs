@@ -84,6 +84,8 @@ pub enum Effect {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         parameters: BTreeMap<String, String>,
     },
+    /// A call of the policy that changes something was made over HTTP; `undo` names the call that takes it back.
+    HttpCalled { call: String, method: String, url: String, undo: Option<String> },
 }
 
 /// How an effect can be taken back.
@@ -95,6 +97,8 @@ pub enum Undo {
     Command(Vec<String>),
     /// By this service, which starts them by itself when it runs as before.
     Service(String),
+    /// By the policy's call over HTTP of this name.
+    Call(String),
     /// Not at all, for this reason.
     Cannot(&'static str),
 }
@@ -133,6 +137,8 @@ impl Effect {
             }
             Effect::CommandRan { undo: Some(argv), .. } => Undo::Command(argv.clone()),
             Effect::CommandRan { undo: None, .. } => Undo::Cannot("the policy names no command that takes it back"),
+            Effect::HttpCalled { undo: Some(call), .. } => Undo::Call(call.clone()),
+            Effect::HttpCalled { undo: None, .. } => Undo::Cannot("the policy names no call that takes it back"),
         }
     }
 
@@ -153,7 +159,8 @@ impl Effect {
             Effect::FlagSet { .. }
             | Effect::ProcessStopped { .. }
             | Effect::ServiceChanged { .. }
-            | Effect::CommandRan { .. } => None,
+            | Effect::CommandRan { .. }
+            | Effect::HttpCalled { .. } => None,
         }
     }
 
@@ -170,9 +177,16 @@ impl Effect {
     }
 
     /// Whether going on after a crash takes it back before its step runs again. What is not a file is done again instead:
-    /// a process that was stopped stays stopped, a service is brought to where the step wants it, a command runs again.
+    /// a process that was stopped stays stopped, a service is brought to where the step wants it, a command runs and a call
+    /// is made again.
     pub fn is_taken_back_to_go_on(&self) -> bool {
-        !matches!(self, Effect::ProcessStopped { .. } | Effect::ServiceChanged { .. } | Effect::CommandRan { .. })
+        !matches!(
+            self,
+            Effect::ProcessStopped { .. }
+                | Effect::ServiceChanged { .. }
+                | Effect::CommandRan { .. }
+                | Effect::HttpCalled { .. }
+        )
     }
 
     /// The effect of run `run` that a plan means: the opposite of [`Effect::symbolic`].
@@ -206,7 +220,8 @@ impl Effect {
             Effect::FlagSet { .. }
             | Effect::ProcessStopped { .. }
             | Effect::ServiceChanged { .. }
-            | Effect::CommandRan { .. } => {}
+            | Effect::CommandRan { .. }
+            | Effect::HttpCalled { .. } => {}
         }
         self
     }
@@ -250,6 +265,12 @@ impl Effect {
                 format!("# {action} the service {service:?}")
             }
             Effect::CommandRan { argv, .. } => argv.iter().map(|a| q(a)).collect::<Vec<_>>().join(" "),
+            Effect::HttpCalled { call, method, url, .. } => {
+                format!(
+                    "curl --request {method} {} # with the headers and body of `[http.{call}]` in the policies",
+                    q(url)
+                )
+            }
         }
     }
 }
@@ -297,6 +318,7 @@ impl fmt::Display for Effect {
             Effect::CommandRan { command, argv, .. } => {
                 write!(f, "run command {command}: {}", argv.iter().map(|a| quote(a)).collect::<Vec<_>>().join(" "))
             }
+            Effect::HttpCalled { call, method, url, .. } => write!(f, "call {call}: {method} {url}"),
         }
     }
 }

@@ -146,7 +146,7 @@ impl Plan {
     pub fn irreversible(&self) -> impl Iterator<Item = (&Effect, &'static str)> {
         self.effects().filter_map(|(_, effect)| match effect.undo() {
             Undo::Cannot(why) => Some((effect, why)),
-            Undo::Automatic | Undo::Command(_) | Undo::Service(_) => None,
+            Undo::Automatic | Undo::Command(_) | Undo::Service(_) | Undo::Call(_) => None,
         })
     }
 

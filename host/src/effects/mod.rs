@@ -13,6 +13,7 @@
 //! | `ServiceChanged` | service | what it was in the mark | starting, stopping, restarting it |
 //! | `CommandRan` | run | nothing | the policy's command for it, if it has one |
 //! | `ProcessStopped` | run | nothing | waiting for the service that starts them, if policy names one |
+//! | `HttpCalled` | run | nothing | the policy's call for it, if it has one |
 //!
 //! Taking back never destroys: what somebody put in the way since goes into the trash. It can be repeated at any point.
 
@@ -331,9 +332,13 @@ impl Effects for SiteEffects {
 impl SiteEffects {
     fn take_back(&mut self, item: &UndoItem, slot: &TrashSlot, mark: &Mark) -> Result<Option<String>, UndoError> {
         match (&item.applied.effect, mark) {
-            (Effect::ProcessStopped { .. } | Effect::CommandRan { .. } | Effect::ServiceChanged { .. }, mark) => {
-                self.take_back_outside(item, mark)
-            }
+            (
+                Effect::ProcessStopped { .. }
+                | Effect::CommandRan { .. }
+                | Effect::HttpCalled { .. }
+                | Effect::ServiceChanged { .. },
+                mark,
+            ) => self.take_back_outside(item, mark),
             (effect, Mark::Make) => self.take_back_made(effect, slot),
             (Effect::FlagSet { .. } | Effect::FileEdited { .. }, Mark::Swap { new, old }) => {
                 self.take_back_edit(item, slot, *new, *old)

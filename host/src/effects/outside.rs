@@ -1,11 +1,11 @@
-//! Taking back what is no file: services, commands, processes.
+//! Taking back what is no file: services, commands, calls over HTTP, processes.
 
 use super::SiteEffects;
 use crate::{
     providers::{
         Deadline,
         command::{self, Job},
-        process, service,
+        http, process, service,
     },
     tree::trash::Mark,
 };
@@ -34,6 +34,7 @@ impl SiteEffects {
                 self.run_back(command, &argv, &values)
             }
             (Effect::ProcessStopped { selector, .. }, Undo::Service(service)) => self.await_started(selector, &service),
+            (Effect::HttpCalled { call, .. }, Undo::Call(back)) => self.call_back(call, &back),
             (_, Undo::Cannot(why)) => Err(UndoError::Cannot(why.to_owned())),
             (effect, _) => Err(UndoError::Failed(format!("`{effect}` is a change of files"))),
         }
@@ -108,6 +109,25 @@ impl SiteEffects {
         match command::run(&self.site, &Job::of(known, argv), Deadline::after(LONGEST)) {
             Ok(_) => Ok(None),
             Err(e) => Err(UndoError::Failed(format!("the way back of the command {command}: {e}"))),
+        }
+    }
+
+    /// Only what policy still names is called, as for commands.
+    fn call_back(&self, call: &str, back: &str) -> Result<Option<String>, UndoError> {
+        let known = |name: &str| Name::new(name).ok().and_then(|name| self.definitions.http.get(&name));
+        let named = known(call).and_then(|call| call.undo.as_ref()).is_some_and(|undo| undo.as_str() == back);
+        let Some(meaning) = known(back).filter(|_| named) else {
+            return Err(UndoError::Failed(format!(
+                "the policies do not name {back} as the way back of the http call {call} any more"
+            )));
+        };
+        match http::call(&self.site, meaning, Deadline::after(LONGEST)) {
+            Ok(answer) if meaning.expect.contains(&answer.status) => Ok(None),
+            Ok(answer) => Err(UndoError::Failed(format!(
+                "the http call {back} answered {}, which is not expected",
+                answer.status
+            ))),
+            Err(e) => Err(UndoError::Failed(format!("the http call {back}: {e}"))),
         }
     }
 }

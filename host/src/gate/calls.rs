@@ -1,6 +1,13 @@
-//! Calls over HTTP and restore points of git, by name.
+//! Calls over HTTP and restore points of git, by name. GET and HEAD change nothing, so they are asked when planning too; what
+//! a call that changes something would answer, planning believes as policy states it.
 
 use super::{Call, Gate, HttpAnswer, Refusal, RestoreState};
+use crate::{
+    providers::http::{self, HttpError},
+    tree::trash::Mark,
+};
+use unship_policy::{Name, meaning::HttpMeaning};
+use unship_rollback::Effect;
 
 impl Gate {
     /// `http.get`.
@@ -9,7 +16,14 @@ impl Gate {
     /// A refusal for the guest, or a stop.
     pub fn http_get(&mut self, call: &str) -> Call<HttpAnswer> {
         let name = self.demand_named("http.get", call)?;
-        Err(Refusal::Failed(format!("the call {name} cannot be made")).into())
+        let meaning = self.http_meaning(&name)?;
+        if meaning.method.changes() {
+            // `resolve` refuses such a grant already.
+            return Err(
+                Refusal::Denied(format!("the http call {name} changes something, and `http.get` only asks")).into()
+            );
+        }
+        self.ask(&name, &meaning)
     }
 
     /// `http.call`.
@@ -18,7 +32,46 @@ impl Gate {
     /// A refusal for the guest, or a stop.
     pub fn http_call(&mut self, call: &str) -> Call<HttpAnswer> {
         let name = self.demand_named("http.call", call)?;
-        Err(Refusal::Failed(format!("the call {name} cannot be made")).into())
+        let meaning = self.http_meaning(&name)?;
+        let answer =
+            if meaning.method.changes() { self.change_by_http(&name, &meaning) } else { self.ask(&name, &meaning) }?;
+        if meaning.expect.contains(&answer.status) {
+            Ok(answer)
+        } else {
+            let what = format!("the http call {name} answered {}, which the policy does not expect", answer.status);
+            Err(Refusal::NotAsExpected(what).into())
+        }
+    }
+
+    fn http_meaning(&self, name: &Name) -> Call<HttpMeaning> {
+        let meaning = self.world.definitions.http.get(name).cloned();
+        meaning.ok_or_else(|| Refusal::UnknownName(format!("no `[http.{name}]` in the policies")).into())
+    }
+
+    fn change_by_http(&mut self, name: &Name, meaning: &HttpMeaning) -> Call<HttpAnswer> {
+        let effect = Effect::HttpCalled {
+            call: name.to_string(),
+            method: meaning.method.as_str().to_owned(),
+            url: meaning.url.to_string(),
+            undo: meaning.undo.as_ref().map(Name::to_string),
+        };
+        let number = self.ledger.intend(&effect)?;
+        self.begin_unfiled(number, &Mark::Run)?;
+        let answered = match self.world.simulated {
+            Some(_) => Ok(HttpAnswer { status: meaning.simulated.0, body: meaning.simulated.1.clone() }),
+            None => self.ask(name, meaning),
+        };
+        // The other end may have done it even where its answer did not arrive, so it counts as made either way.
+        self.ledger.made(number, effect, None, Vec::new())?;
+        answered
+    }
+
+    fn ask(&mut self, name: &Name, meaning: &HttpMeaning) -> Call<HttpAnswer> {
+        let answer = http::call(&self.world.site, meaning, self.deadline).map_err(|e| match e {
+            HttpError::TimedOut(_) => Refusal::TimedOut(format!("the http call {name}: {e}")),
+            e => Refusal::Failed(format!("the http call {name}: {e}")),
+        })?;
+        Ok(HttpAnswer { status: answer.status, body: String::from_utf8_lossy(&answer.body).into_owned() })
     }
 
     /// `git.status`.

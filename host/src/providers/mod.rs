@@ -8,6 +8,7 @@ pub mod deadline;
 mod family;
 pub mod flags;
 mod holders;
+pub mod http;
 pub mod pid_file;
 pub mod process;
 mod procfs;
@@ -16,6 +17,8 @@ pub mod service;
 
 #[cfg(test)]
 mod hostile_tests;
+#[cfg(test)]
+mod http_tests;
 #[cfg(test)]
 mod testing;
 

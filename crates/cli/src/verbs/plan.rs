@@ -127,6 +127,7 @@ pub fn show(out: Out, plan: &Plan, story: &LinkedStory, conditions: &Conditions)
                 Undo::Automatic => String::new(),
                 Undo::Command(argv) => format!("  [undone by: {}]", argv.join(" ")),
                 Undo::Service(service) => format!("  [undone by: the service {service}, which starts them]"),
+                Undo::Call(call) => format!("  [undone by: http call {call}]"),
                 Undo::Cannot(why) => format!("  [cannot be undone: {why}]"),
             };
             out.text(format!("       {}{undo}", planned.effect));
