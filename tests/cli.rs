@@ -1,6 +1,9 @@
 //! The command line's contract: its reference, its JSON lines, who may run when, and what a killed run leaves.
 
-use crate::support::{Ran, Site, UNSHIP, fingerprint};
+use crate::{
+    approvals,
+    support::{Ran, Site, UNSHIP, fingerprint},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
@@ -171,6 +174,10 @@ fn the_json_lines_are_as_documented() {
     let failed = run("any, failing", 1, &["plan", "1.3"]);
     let error = failed.json().into_iter().find(|line| line["type"] == "error").expect("an error");
     assert_eq!((error["line"].as_u64(), error["column"].as_u64()), (Some(1), Some(1)));
+    let weakening = approvals::site(approvals::OPEN);
+    let (signers, digest) = (approvals::approvers(&weakening), approvals::digest(&weakening));
+    keys.take("plan", &weakening.unship(["plan", "1", "--variant", "expose", "--json"]).exits(0));
+    keys.take("approve", &approvals::approve(&weakening, &digest, &signers[0], "approval", &["--json"]).1.exits(0));
     documented("json.md", &format!("{JSON}{}", keys.table()));
 }
 

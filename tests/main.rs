@@ -1,5 +1,6 @@
 //! Acceptance: the built binary against real trees, processes and signals. `cargo xtask test` runs it.
 
+mod approvals;
 mod bad_input;
 mod checklist;
 mod checkpoint;

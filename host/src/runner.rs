@@ -2,7 +2,7 @@
 //! world handed from gate to gate.
 
 use crate::{
-    gate::{Gate, Ground, Images, Pinned, RunUse, Use, World, WorldError, Written},
+    gate::{Gate, Ground, Images, Pinned, RunUse, SafetyLook, Use, World, WorldError, Written},
     sandbox::{
         Code, Engine, Entry, Interrupt, Kind, LinkError, Loaded, Stdio, StepEnd, StepNamesError, link, run_step,
         step_names,
@@ -15,7 +15,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use unship_policy::{Denial, Digest, ResolvedStory, Unit, UnitKind};
-use unship_rollback::{Faults, Line, Plan, PlannedUnit, Recorder, StepRunner, UnitEnd, UnitRole};
+use unship_rollback::{Faults, Line, Plan, PlannedUnit, Recorder, StepRunner, UnitEnd, UnitRole, Weakening};
 
 /// A story whose component is compiled, linked to what its manifest requests, and knows every step that the manifest
 /// names.
@@ -152,8 +152,10 @@ impl LinkedStory {
             already: false,
             clock_ms: setting.clock_ms,
             units: Vec::new(),
+            weakens: Vec::new(),
             checklist: Vec::new(),
         };
+        let before = world.look_at_safety();
         for (index, unit) in self.resolved.units() {
             let mut effects = Vec::new();
             let wanted = unit.kind != UnitKind::Verification && !plan.already;
@@ -177,6 +179,8 @@ impl LinkedStory {
                 plan.units.push(PlannedUnit { name: unit.name.to_string(), title: unit.title.clone(), role, effects });
             }
         }
+        let after = world.look_at_safety();
+        plan.weakens = world.weakened(&before, &after);
         Ok(plan.with_checklist(&self.resolved.checklist))
     }
 
@@ -252,6 +256,9 @@ impl LinkedStory {
 pub struct LiveRunner<'a> {
     story: &'a LinkedStory,
     world: Option<Box<World>>,
+    /// By what safety properties are told, before the first step of this process; what was cut off before is taken back by
+    /// then.
+    safety: Option<SafetyLook>,
     recorder: Recorder,
     images: Box<dyn FnMut() -> Box<dyn Images> + 'a>,
     faults: Arc<dyn Faults>,
@@ -274,16 +281,17 @@ impl<'a> LiveRunner<'a> {
         let world = Box::new(
             World::open(setting.site, definitions, setting.run, Ground::Live)?.held_by(&story.resolved.grants),
         );
-        Ok(LiveRunner { story, world: Some(world), recorder, images, faults, clock_ms: setting.clock_ms })
+        Ok(LiveRunner { story, world: Some(world), safety: None, recorder, images, faults, clock_ms: setting.clock_ms })
     }
 }
 
 impl StepRunner for LiveRunner<'_> {
     fn run(&mut self, position: usize, unit: &PlannedUnit, made_before: &[usize]) -> UnitEnd {
         let index = self.story.resolved.units().find(|(_, u)| u.name.as_str() == unit.name).map(|(index, _)| index);
-        let (Some(index), Some(world)) = (index, self.world.take()) else {
+        let (Some(index), Some(mut world)) = (index, self.world.take()) else {
             return UnitEnd::Broken("the plan names a step that the bundle does not have".to_owned());
         };
+        let before = self.safety.get_or_insert_with(|| world.look_at_safety());
         let first = self.recorder.state().plan().map_or(0, |plan| plan.number(position, 0));
         let use_ = Use::Run(RunUse {
             recorder: self.recorder.clone(),
@@ -293,7 +301,19 @@ impl StepRunner for LiveRunner<'_> {
             images: (self.images)(),
             faults: self.faults.clone(),
         });
-        let (world, _, end) = self.story.unit(index, world, self.clock_ms, use_);
+        let (mut world, _, mut end) = self.story.unit(index, world, self.clock_ms, use_);
+        // A plan cannot see what a command does; what it did is seen here.
+        if unit.role == UnitRole::Step && end == UnitEnd::Succeeded {
+            let after = world.look_at_safety();
+            let planned = |w: &Weakening| {
+                self.recorder.state().plan().is_some_and(|p| p.weakens.iter().any(|p| p.property == w.property))
+            };
+            let beside_plan: Vec<String> =
+                world.weakened(before, &after).iter().filter(|w| !planned(w)).map(ToString::to_string).collect();
+            if !beside_plan.is_empty() {
+                end = UnitEnd::Broken(format!("it weakened, beside the plan, {}", beside_plan.join("; ")));
+            }
+        }
         self.world = Some(world);
         end
     }

@@ -21,19 +21,31 @@ pub fn site(definitions: &str) -> Site {
     site
 }
 
-/// Packs and signs story `id` out of `units`. `manifest` stands above the units in the manifest, `policy` right behind the
-/// first keys of `[story]`.
-pub fn story(site: &Site, id: &str, manifest: &str, units: &[Unit], policy: &str) {
-    // The component imports every interface, so that the manifest must request each.
-    let interfaces =
-        "flags.get = [\"f\"]\nprocesses.list = [\"p\"]\nservices.status = [\"s\"]\ncommands.run = [\"c\"]\n";
-    let mut text = format!("story = \"{id}\"\nversion = \"1.0.0\"\ntitle = \"t\"\n{manifest}\n");
-    let mut grants = format!("{policy}\n");
+/// What the component's interfaces need: it imports all of them, so that a manifest must request each.
+const INTERFACES: &str =
+    "flags.get = [\"f\"]\nprocesses.list = [\"p\"]\nservices.status = [\"s\"]\ncommands.run = [\"c\"]\n";
+
+/// Each unit's requests; the first step requests the interfaces too.
+fn requests<'a>(units: &'a [Unit]) -> impl Iterator<Item = (&'static str, &'static str, String)> + 'a {
     let first_step = units.iter().find(|(kind, ..)| *kind == "step").map(|(_, name, _)| *name);
-    for (kind, name, requests) in units {
-        let more = if Some(*name) == first_step { interfaces } else { "" };
-        text.push_str(&format!("[[{kind}]]\nname = \"{name}\"\ntitle = \"about {name}\"\n{requests}\n{more}"));
-        grants.push_str(&format!("[grants.{name}]\n{requests}\n{more}"));
-    }
-    site.story(id, &guest("hostile.wasm"), &text, &grants);
+    units.iter().map(move |(kind, name, requests)| {
+        let more = if Some(*name) == first_step { INTERFACES } else { "" };
+        (*kind, *name, format!("{requests}\n{more}"))
+    })
+}
+
+/// The manifest of story `id`; `head` stands above its units.
+pub fn manifest(id: &str, head: &str, units: &[Unit]) -> String {
+    let units = requests(units)
+        .map(|(kind, name, requests)| format!("[[{kind}]]\nname = \"{name}\"\ntitle = \"about {name}\"\n{requests}"));
+    let top = format!("story = \"{id}\"\nversion = \"1.0.0\"\ntitle = \"t\"\n{head}\n");
+    std::iter::once(top).chain(units).collect()
+}
+
+/// Packs and signs story `id` out of `units`. `head` stands above the units in the manifest, `policy` right behind the
+/// first keys of `[story]`.
+pub fn story(site: &Site, id: &str, head: &str, units: &[Unit], policy: &str) {
+    let grants = requests(units).map(|(_, name, requests)| format!("[grants.{name}]\n{requests}"));
+    let grants: String = std::iter::once(format!("{policy}\n")).chain(grants).collect();
+    site.story(id, &guest("hostile.wasm"), &manifest(id, head, units), &grants);
 }

@@ -111,6 +111,11 @@ impl CliError {
         this
     }
 
+    /// What failed, without its causes.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// With the place in a file of which it speaks.
     pub fn at(mut self, path: &Path, text: &str, span: Range<usize>) -> CliError {
         let error = FileError { message: String::new(), span: Some(span.clone()), help: None };

@@ -9,6 +9,7 @@ mod images;
 mod inject;
 mod needs;
 mod out;
+mod permit;
 mod plans;
 mod recorded;
 mod report;
@@ -45,6 +46,7 @@ enum Verb {
     Stories(verbs::stories::Args),
     Inspect(verbs::inspect::Args),
     Plan(verbs::plan::Args),
+    Approve(verbs::approve::Args),
     Apply(verbs::apply::Args),
     Undo(verbs::undo::Args),
     Resume(verbs::resume::Args),
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Verb::Stories(args) => verbs::stories::run(&context, args),
         Verb::Inspect(args) => verbs::inspect::run(&context, args),
         Verb::Plan(args) => verbs::plan::run(&context, args),
+        Verb::Approve(args) => verbs::approve::run(&context, args),
         Verb::Apply(args) => verbs::apply::run(&context, args),
         Verb::Undo(args) => verbs::undo::run(&context, args),
         Verb::Resume(args) => verbs::resume::run(&context, args),

@@ -8,6 +8,7 @@ use crate::{
     images::StoreImages,
     inject::{Fault, Injected},
     out::Out,
+    permit::Permitted,
     report,
     signals::Stopping,
     site::Site,
@@ -150,12 +151,12 @@ impl Session {
     pub fn go_forward(
         &self,
         run: &RunId,
-        plan: &Plan,
+        permitted: Permitted<'_>,
         state: RunState,
         story: &LinkedStory,
         go: impl FnOnce(&Recorder, Crew<'_>) -> std::result::Result<Report, JournalFailure>,
     ) -> Result<Exit> {
-        let resolved = story.resolved();
+        let (plan, resolved) = (permitted.plan(), story.resolved());
         let images = self.images(run, resolved.limits.images_bytes_max)?;
         let mut effects = self.effects(run, resolved.definitions.clone(), &images)?;
         let stopping = self.watch_signals(Some(story.interrupt()))?;

@@ -275,7 +275,7 @@ impl Bundle {
             signers.push(name.clone());
         }
         for role in roles {
-            let holds = |signer: &&Name| trust.keys.get(*signer).is_some_and(|(_, roles)| roles.contains(role));
+            let holds = |signer: &&Name| trust.keys.get(*signer).is_some_and(|key| key.roles.contains(role));
             if !signers.iter().any(|s| holds(&s)) {
                 let known: Vec<&str> = signers.iter().map(Name::as_str).collect();
                 let signers = if known.is_empty() { "unknown keys only".to_owned() } else { known.join(", ") };

@@ -342,6 +342,19 @@ pub fn definitions(policy: &StoryPolicy, site: &SitePolicy) -> Result<Definition
         }
     }
     undo_calls_mean(&all, policy)?;
+    for (name, property) in &story.safety {
+        if all.safety.insert(name.clone(), property.clone()).is_some() {
+            return Err(twice("safety property", name.as_str()));
+        }
+    }
+    for (name, property) in &all.safety {
+        let place = policy.places.get(&("safety property", name.to_string())).cloned();
+        property.has_meaning(all.flags.as_ref()).map_err(|why| FileError {
+            message: format!("the safety property `{name}` cannot be looked at: {why}"),
+            span: place,
+            help: None,
+        })?;
+    }
     all.folders.entry(crate::pattern::DEFAULT_FOLDER.to_owned()).or_insert_with(|| ".".to_owned());
     Ok(all)
 }

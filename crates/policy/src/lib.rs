@@ -1,8 +1,8 @@
 //! What may be done, by whom: capabilities, requests, grants, policy files, the trust root, bundles and their signatures.
 //!
 //! Pure: text and bytes come in, proofs come out. No clock, no environment, no file system, no printing, no wasmtime.
-//! Only this crate can build a [`Grant`] (what a step really holds) or a [`VerifiedBundle`] (bytes whose signatures
-//! were checked); both have private fields and one way in.
+//! Only this crate can build a [`Grant`] (what a step really holds), a [`VerifiedBundle`] (bytes whose signatures
+//! were checked) or an [`ApprovedPlan`] (of which enough people approved); each has private fields and one way in.
 //!
 //! ```
 //! use unship_policy::{Grant, VerifiedBundle};
@@ -22,8 +22,15 @@
 //!     VerifiedBundle { bundle, signers: Vec::new() }
 //! }
 //! ```
+//! ```compile_fail,E0451
+//! use unship_policy::{ApprovedPlan, Digest};
+//! fn forge(plan: Digest) -> ApprovedPlan {
+//!     ApprovedPlan { plan, people: Vec::new() }
+//! }
+//! ```
 
 mod argument;
+mod approval;
 mod bundle;
 mod calls;
 mod capability;
@@ -39,6 +46,7 @@ pub mod meaning;
 mod outside;
 mod pattern;
 mod pointer;
+mod safety;
 mod site_policy;
 mod story_policy;
 mod tables;
@@ -49,6 +57,7 @@ mod url;
 mod variant;
 
 pub use argument::{Argument, ParameterError, ParameterKind};
+pub use approval::{APPROVAL_BYTES_MAX, Approval, ApprovalError, ApprovedPlan, Sought, Statement, approved};
 pub use bundle::{Bundle, BundleError, VerifiedBundle, pack, sign};
 pub use calls::is_header_value;
 pub use capability::{Capabilities, FileRight};
@@ -63,11 +72,12 @@ pub use manifest::{Manifest, Unit, UnitKind};
 pub use meaning::BadName;
 pub use pattern::{BadPattern, PathPattern, Place};
 pub use pointer::{BadPointer, PointerPattern};
+pub use safety::{Condition, SafetyProperty, ValueAt};
 pub use site_policy::SitePolicy;
 pub use story_policy::{OnFail, StoryPolicy};
 pub use tables::Definitions;
 pub use trigger::{Attribution, Baseline, NoData, Sentence, Severity, Trigger, parse_story_triggers};
 pub use trigger_tests::{Times, TriggerTest, TriggerTests};
-pub use trust::{PublicKey, SecretKey, TrustRoot};
 pub use url::HttpUrl;
+pub use trust::{APPROVER, PublicKey, SecretKey, TrustRoot, TrustedKey};
 pub use variant::{UnknownVariant, Variant};

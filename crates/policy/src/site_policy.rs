@@ -6,6 +6,7 @@ use crate::{
     feed::{RawFeed, feeds},
     meaning::Limits,
     outside::{RawCommand, RawSelector, RawService},
+    safety::RawSafety,
     tables::{Definitions, RawDefinitions, RawFlagsMeaning, RawLimits, duration},
     trigger::{RawTrigger, triggers},
 };
@@ -52,6 +53,8 @@ struct RawSitePolicy {
     #[serde(default)]
     git: BTreeMap<Spanned<String>, RawGitMeaning>,
     #[serde(default)]
+    safety: BTreeMap<Spanned<String>, RawSafety>,
+    #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
     feeds: BTreeMap<Spanned<String>, RawFeed>,
@@ -91,6 +94,7 @@ impl SitePolicy {
             processes: &raw.processes,
             http: &raw.http,
             git: &raw.git,
+            safety: &raw.safety,
         };
         Ok(SitePolicy {
             name: raw.site.name,

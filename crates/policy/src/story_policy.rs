@@ -6,6 +6,7 @@ use crate::{
     checklist::{RawItem, checklist},
     meaning::Limits,
     outside::{RawCommand, RawSelector, RawService},
+    safety::RawSafety,
     tables::{Definitions, RawCapabilities, RawDefinitions, RawFlagsMeaning, RawLimits, name},
     trigger::{RawTrigger, triggers},
 };
@@ -73,6 +74,8 @@ struct RawStoryPolicy {
     #[serde(default)]
     git: BTreeMap<Spanned<String>, RawGitMeaning>,
     #[serde(default)]
+    safety: BTreeMap<Spanned<String>, RawSafety>,
+    #[serde(default)]
     checklist: Vec<RawItem>,
     #[serde(default)]
     limits: RawLimits,
@@ -130,6 +133,7 @@ impl StoryPolicy {
             processes: &raw.processes,
             http: &raw.http,
             git: &raw.git,
+            safety: &raw.safety,
         };
         let mut grants = BTreeMap::new();
         for (unit, powers) in &raw.grants {
@@ -142,7 +146,8 @@ impl StoryPolicy {
             .chain(raw.services.keys().map(|name| ("service", name)))
             .chain(raw.processes.keys().map(|name| ("process selector", name)))
             .chain(raw.http.keys().map(|name| ("http call", name)))
-            .chain(raw.git.keys().map(|name| ("git restore point", name)));
+            .chain(raw.git.keys().map(|name| ("git restore point", name)))
+            .chain(raw.safety.keys().map(|name| ("safety property", name)));
         for (what, name) in named {
             places.insert((what, name.get_ref().clone()), name.span());
         }

@@ -7,6 +7,7 @@ use crate::{
     duration::{parse_bytes, parse_duration},
     meaning::{CommandMeaning, FlagsMeaning, GitMeaning, HttpMeaning, Limits, SelectorMeaning, ServiceMeaning},
     outside::{RawCommand, RawSelector, RawService},
+    safety::{RawSafety, SafetyProperty, properties},
 };
 use serde::Deserialize;
 use std::{
@@ -257,6 +258,8 @@ pub struct Definitions {
     pub http: BTreeMap<Name, HttpMeaning>,
     /// Restore points of git by name.
     pub git: BTreeMap<Name, GitMeaning>,
+    /// What protects people or data, by name.
+    pub safety: BTreeMap<Name, SafetyProperty>,
 }
 
 pub(crate) struct RawDefinitions<'a> {
@@ -267,6 +270,7 @@ pub(crate) struct RawDefinitions<'a> {
     pub processes: &'a BTreeMap<Spanned<String>, RawSelector>,
     pub http: &'a BTreeMap<Spanned<String>, RawHttpMeaning>,
     pub git: &'a BTreeMap<Spanned<String>, RawGitMeaning>,
+    pub safety: &'a BTreeMap<Spanned<String>, RawSafety>,
 }
 
 impl RawDefinitions<'_> {
@@ -299,6 +303,7 @@ impl RawDefinitions<'_> {
         for (key, raw) in self.git {
             definitions.git.insert(name(key)?, raw.parse()?);
         }
+        definitions.safety = properties(self.safety)?;
         Ok(definitions)
     }
 }

@@ -97,13 +97,27 @@ impl fmt::Debug for SecretKey {
     }
 }
 
+/// The role of keys whose owners may approve of what weakens a safety property.
+pub const APPROVER: &str = "approver";
+
+/// A key that may sign.
+#[derive(Debug, Clone)]
+pub struct TrustedKey {
+    /// The key.
+    pub public: PublicKey,
+    /// What it may sign.
+    pub roles: Vec<Name>,
+    /// Whose it is: several keys of one person count as one where people count. Every [`APPROVER`] says it.
+    pub owner: Option<String>,
+}
+
 /// The keys that may sign.
 #[derive(Debug, Clone)]
 pub struct TrustRoot {
     /// Counts up with each change.
     pub version: u32,
-    /// Key name → key and its roles.
-    pub keys: BTreeMap<Name, (PublicKey, Vec<Name>)>,
+    /// By their names.
+    pub keys: BTreeMap<Name, TrustedKey>,
 }
 
 #[derive(Deserialize)]
@@ -119,31 +133,55 @@ struct RawTrustRoot {
 struct RawKey {
     public: Spanned<String>,
     roles: Vec<Spanned<String>>,
+    owner: Option<Spanned<String>>,
 }
 
 impl TrustRoot {
     /// Reads a trust root (`policies/trust.toml`).
     ///
     /// # Errors
-    /// [`FileError`] with its place; among others the same key under two names, which would make one signer count twice.
+    /// [`FileError`] with its place; among others the same key under two names, which would make one signer count twice,
+    /// and an approver of whom it is not said who that is.
     pub fn parse(text: &str) -> Result<TrustRoot, FileError> {
         let raw: RawTrustRoot = toml::from_str(text).map_err(|e| FileError::from_toml(&e))?;
-        let mut keys: BTreeMap<Name, (PublicKey, Vec<Name>)> = BTreeMap::new();
+        let mut keys: BTreeMap<Name, TrustedKey> = BTreeMap::new();
         for (key_name, raw_key) in &raw.keys {
             let public =
                 PublicKey::parse(raw_key.public.get_ref()).map_err(|e| FileError::at(raw_key.public.span(), e))?;
-            if let Some((other, _)) = keys.iter().find(|(_, (known, _))| *known == public) {
+            if let Some((other, _)) = keys.iter().find(|(_, known)| known.public == public) {
                 let message = format!("this is the key `{other}` under a second name");
                 return Err(FileError::at(raw_key.public.span(), message));
             }
             let roles = raw_key.roles.iter().map(name).collect::<Result<Vec<_>, _>>()?;
-            keys.insert(name(key_name)?, (public, roles));
+            let owner = raw_key.owner.as_ref().map(owner).transpose()?;
+            if let (Some(role), None) = (raw_key.roles.iter().find(|role| role.get_ref() == APPROVER), &owner) {
+                return Err(FileError::at(role.span(), "of a key that may approve it must be known whose it is")
+                    .help("`owner = \"…\"` names the person; all keys of one person count as one"));
+            }
+            keys.insert(name(key_name)?, TrustedKey { public, roles, owner });
         }
         Ok(TrustRoot { version: raw.version, keys })
     }
 
     /// The name under which a key is known.
     pub(crate) fn name_of(&self, key: &PublicKey) -> Option<&Name> {
-        self.keys.iter().find(|(_, (known, _))| known == key).map(|(name, _)| name)
+        self.keys.iter().find(|(_, known)| known.public == *key).map(|(name, _)| name)
     }
+
+    /// The person behind a key that may approve.
+    pub fn approver(&self, key: &PublicKey) -> Option<&str> {
+        let known = self.keys.values().find(|known| known.public == *key)?;
+        known.owner.as_deref().filter(|_| known.roles.iter().any(|role| role.as_str() == APPROVER))
+    }
+}
+
+/// One person has one name: what differs in blanks or case alone would count twice.
+fn owner(text: &Spanned<String>) -> Result<String, FileError> {
+    let owner = text.get_ref();
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "@._+-".contains(c);
+    if owner.is_empty() || owner.len() > 100 || !owner.chars().all(plain) {
+        let message = format!("{owner:?} names nobody: 1 to 100 small letters, digits, `@`, `.`, `_`, `+` or `-`");
+        return Err(FileError::at(text.span(), message).help("such as `ada` or `ada@example.org`"));
+    }
+    Ok(owner.clone())
 }

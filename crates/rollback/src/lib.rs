@@ -15,6 +15,7 @@ mod run;
 pub mod signal;
 mod text;
 pub mod trigger;
+mod weakening;
 
 pub use checklist::{Tick, TrackedItem};
 pub use effect::{Content, Effect, ServiceAction, Undo};
@@ -28,3 +29,4 @@ pub use record::{
 };
 pub use run::{AppliedEffect, IllegalTransition, Next, RunState, Standing, UndoItem};
 pub use text::{neutralise, neutralise_bytes, neutralise_lines, path_text, text_path};
+pub use weakening::Weakening;

@@ -1,6 +1,6 @@
 //! A plan: the resolved, ordered steps with the exact effects they would have. Nothing has run.
 
-use crate::{Effect, Undo};
+use crate::{Effect, Undo, Weakening};
 use serde::{Deserialize, Serialize};
 use unship_policy::{ChecklistItem, Digest, OnFail, UnitKind};
 
@@ -87,6 +87,9 @@ pub struct Plan {
     pub clock_ms: u64,
     /// In the order in which they run.
     pub units: Vec<PlannedUnit>,
+    /// Safety properties that would be weakened. Such a plan needs approvals, and its run must be taken back in time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weakens: Vec<Weakening>,
     /// What a person looks at by hand once it is done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checklist: Vec<ChecklistItem>,
@@ -116,6 +119,10 @@ impl Plan {
         if let Some(variant) = &self.variant {
             parts.push(format!("variant {variant}").into_bytes());
         }
+        for weakening in &self.weakens {
+            parts.push(b"weakens".to_vec());
+            parts.push(serde_json::to_vec(weakening).unwrap_or_default());
+        }
         for item in &self.checklist {
             parts.push(format!("checklist {}", item.name).into_bytes());
             parts.push(item.title.clone().into_bytes());
@@ -129,6 +136,11 @@ impl Plan {
     pub fn with_checklist(mut self, of_policy: &[ChecklistItem]) -> Plan {
         self.checklist = if of_policy.is_empty() { crate::checklist::derived(&self.units) } else { of_policy.to_vec() };
         self
+    }
+
+    /// How many people must approve of it; `None`: it weakens nothing.
+    pub fn approvals(&self) -> Option<u32> {
+        self.weakens.iter().map(|weakening| weakening.approvals).max()
     }
 
     /// Every planned effect with its step's name, in order.
@@ -165,6 +177,8 @@ impl Plan {
         compare("bundle", self.bundle.to_string(), now.bundle.to_string());
         compare("policy", self.resolved.to_string(), now.resolved.to_string());
         compare("taken back already", self.already.to_string(), now.already.to_string());
+        let weakens = |plan: &Plan| plan.weakens.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        compare("weakens", weakens(self), weakens(now));
         let items = |plan: &Plan| plan.checklist.iter().map(|item| item.name.as_str()).collect::<Vec<_>>().join(", ");
         compare("checklist", items(self), items(now));
         let old: Vec<(&str, &Effect)> = self.effects().collect();

@@ -11,11 +11,13 @@ mod handles;
 mod ledger;
 mod named;
 mod paths;
+mod safety;
 mod verbs;
 mod world;
 
 pub use api::*;
 pub use ledger::{Images, RangeImage, RunUse, Written};
+pub(crate) use safety::SafetyLook;
 pub use world::{Ground, World, WorldError};
 pub(crate) use world::{folders_on_disk, store_mount};
 

@@ -183,6 +183,7 @@ impl Site {
             already: false,
             clock_ms: 0,
             units,
+            weakens: Vec::new(),
             checklist: Vec::new(),
         })
     }

@@ -263,6 +263,7 @@ fn verbs_of(script: &str) -> Result {
             ["rename", from, to] => {
                 fs::rename(from, to).map(|()| String::new()).map_err(|e| unship_step::HostError::Failed(e.to_string()))
             }
+            ["run", command] => unship_step::commands::run(command).map(|_| String::new()),
             ["flag", flag, value] => unship_step::flags::set(flag, value).map(|()| String::new()),
             ["read", path] => fs::read_to_string(path).map_err(|e| unship_step::HostError::Failed(e.to_string())),
             _ => match crate::names::verb(words) {

@@ -7,11 +7,15 @@ use crate::{
     exit::Exit,
     inject::Fault,
     needs::Conditions,
+    permit::Permitted,
     plans,
     session::Session,
     wiring::{SystemClock, free_bytes},
 };
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::{
+    io::{BufRead as _, IsTerminal as _, Write as _},
+    path::PathBuf,
+};
 use unship_host::runner::{LinkedStory, PlanError};
 use unship_policy::Digest;
 use unship_rollback::{Clock as _, Crew, Durability, Effect, Event, Outcome, Plan, Recorder, RunId, RunState, execute};
@@ -39,6 +43,9 @@ pub struct Args {
     /// Refuse unless the plan has this digest
     #[arg(long, value_name = "DIGEST")]
     expect: Option<String>,
+    /// An approval of the plan, as `unship approve` makes it; once for each
+    #[arg(long, value_name = "FILE")]
+    approval: Vec<PathBuf>,
     /// On a rehearsal site: fail@STEP, kill@RECORD[.BOUNDARY], undo-fail@STEP/N or repeat@STEP
     #[arg(long, value_name = "FAULT")]
     inject: Vec<Fault>,
@@ -60,11 +67,12 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     plan::show(context.out, &plan, &story, &conditions);
     session.faults.fit(&plan)?;
     apply.expect(&plan, expect)?;
+    let permitted = apply.permit(&plan, &args.approval)?;
     apply.demand_space(&plan)?;
     if !args.yes && !plan.already {
         apply.ask(&plan)?;
     }
-    apply.execute(&plan)
+    apply.execute(permitted)
 }
 
 /// An id that no run of the journal has: its random part alone leaves a chance.
@@ -196,8 +204,16 @@ impl Apply<'_> {
         Err(self.refuse(CliError::refused("not confirmed; nothing was changed"), "not confirmed", Vec::new()))
     }
 
-    fn execute(&self, plan: &Plan) -> Result<Exit> {
-        let go = |recorder: &Recorder, crew: Crew<'_>| execute(plan, recorder, crew);
-        self.session.go_forward(&self.run, plan, RunState::default(), self.story, go)
+    /// Whether it may be carried out, which it may not when it weakens a safety property without all that this takes.
+    fn permit<'p>(&self, plan: &'p Plan, approvals: &[PathBuf]) -> Result<Permitted<'p>> {
+        Permitted::new(plan, &self.session.site, approvals, self.clock_ms).map_err(|error| {
+            let reason = error.message().to_owned();
+            self.refuse(error, &reason, Vec::new())
+        })
+    }
+
+    fn execute(&self, permitted: Permitted<'_>) -> Result<Exit> {
+        let go = |recorder: &Recorder, crew: Crew<'_>| execute(permitted.plan(), recorder, crew);
+        self.session.go_forward(&self.run, permitted, RunState::default(), self.story, go)
     }
 }

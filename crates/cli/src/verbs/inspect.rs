@@ -42,7 +42,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     for key in bundle.claimed_signers() {
         let name = site
             .as_ref()
-            .and_then(|site| site.trust.keys.iter().find(|(_, (known, _))| *known == key))
+            .and_then(|site| site.trust.keys.iter().find(|(_, known)| known.public == key))
             .map(|(name, _)| name);
         let holds = site.as_ref().zip(name).map(|(site, _)| bundle.clone().verify(&site.trust, &[]).is_ok());
         let word = match (name, holds) {

@@ -1,6 +1,7 @@
 //! One file per verb: its arguments, its long help, what it does.
 
 pub mod apply;
+pub mod approve;
 pub mod check;
 pub mod exec;
 pub mod gc;

@@ -53,6 +53,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         "plan_digest": plan.digest(),
         "already": plan.already,
         "effects": plan.effects().count(),
+        "weakens": plan.weakens.iter().map(|weakening| &weakening.property).collect::<Vec<_>>(),
         "manual_only": conditions.manual_only,
     }));
     Ok(Exit::Done)
@@ -106,6 +107,16 @@ pub fn show(out: Out, plan: &Plan, story: &LinkedStory, conditions: &Conditions)
     }
     out.text(format!("  bundle {} {}, signed by {}", plan.version, plan.bundle, signers.join(", ")));
     conditions.show(out);
+    for weakening in &plan.weakens {
+        out.text(format!("  WEAKENS the safety property {}: {}", weakening.property, weakening.title));
+        for change in &weakening.changes {
+            out.text(format!("       {change}"));
+        }
+        out.text(format!("       needs {} approvals; ends after {}", weakening.approvals, weakening.lasts()));
+        let mut object = serde_json::to_value(weakening).unwrap_or_default();
+        object["type"] = "weakens".into();
+        out.object(&object);
+    }
     if plan.already {
         out.text("  It is taken back already: no step runs, the verifications alone do.");
     }
@@ -154,6 +165,20 @@ fn markdown(plan: &Plan, conditions: &Conditions) -> String {
     let mut text = format!("# Taking back story {}: {}\n\nPlan `{}`.\n", plan.story, plan.title, plan.digest());
     if let Some(variant) = &plan.variant {
         text.push_str(&format!("\nVariant `{variant}`.\n"));
+    }
+    for weakening in &plan.weakens {
+        text.push_str(&format!(
+            "\n> **It weakens the safety property `{}`: {}.**\n",
+            weakening.property, weakening.title
+        ));
+        for change in &weakening.changes {
+            text.push_str(&format!("> {change}\n"));
+        }
+        text.push_str(&format!(
+            "> It needs {} approvals, and ends after {}.\n",
+            weakening.approvals,
+            weakening.lasts()
+        ));
     }
     for need in &conditions.needs {
         text.push_str(&format!("\nNeeds story {} first: {}.\n", need.story, need.words()));

@@ -6,10 +6,12 @@ use crate::{
     error::{CliError, Result},
     exit::Exit,
     inject::Fault,
+    permit::Permitted,
     report,
     session::Session,
+    wiring::SystemClock,
 };
-use unship_rollback::{Plan, RunState, resume};
+use unship_rollback::{Clock as _, Plan, RunState, resume};
 
 /// Goes on with the run that was cut off: what its step in hand had begun is taken back, the step runs again, and so on to
 /// the end. With `--undo` everything that the run made is taken back instead. Nothing in flight is no error.
@@ -48,7 +50,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     }
     let story = plan::load(&session.site, &session.store, &plan.story, plan.variant.as_deref())?;
     demand_same(&plan, story.resolved().digest(), &state)?;
-    session.go_forward(&run, &plan, state, &story, resume)
+    let permitted = Permitted::new(&plan, &session.site, &[], SystemClock.now_ms())
+        .map_err(|e| e.hint("`unship resume --undo` takes back what the run made"))?;
+    session.go_forward(&run, permitted, state, &story, resume)
 }
 
 /// What goes on must be what was begun.

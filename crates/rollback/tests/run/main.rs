@@ -30,6 +30,7 @@ fn plan(already: bool) -> Plan {
             unit("second", UnitRole::Step, vec![effect("c")]),
             unit("after", UnitRole::Verification, Vec::new()),
         ],
+        weakens: Vec::new(),
         checklist: Vec::new(),
     }
 }
