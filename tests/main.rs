@@ -17,6 +17,7 @@ mod needs_first;
 mod readme;
 mod real;
 mod recovery;
+mod stories;
 mod support;
 mod trust;
 mod variants;

@@ -57,14 +57,15 @@ fn demand(what: &str, began: Instant, swept: &[Swept]) {
     assert!(wrong.is_empty(), "{what}: wrong at {} of {points} points: {wrong:#?}", wrong.len());
 }
 
-/// Kills `apply` of the original's story everywhere; then goes on, and on an equal site takes it back.
-fn killed_anywhere(original: &Arc<Original>) {
+/// Kills `apply` of the original's story after every `step`-th record and at every boundary there; then goes on, and on an
+/// equal site takes it back. Demands more than `least` points.
+pub fn killed_anywhere(original: &Arc<Original>, step: usize, least: usize) {
     let began = Instant::now();
     let apply = |site: &Rehearsal, point: &str| site.unship(["apply", original.story, "--yes", "--inject", point]);
     let (on, back) = std::thread::scope(|scope| {
         let on = scope.spawn(|| {
             sweep(
-                (1, 1),
+                (1, step),
                 || original.copy(),
                 apply,
                 |site, _| {
@@ -74,7 +75,7 @@ fn killed_anywhere(original: &Arc<Original>) {
             )
         });
         let back = sweep(
-            (1, 1),
+            (1, step),
             || original.copy(),
             apply,
             |site, _| {
@@ -91,13 +92,13 @@ fn killed_anywhere(original: &Arc<Original>) {
         (on.join().expect("its sweep"), back)
     });
     assert_eq!(on.points, back.points, "both met the same points");
-    assert!(on.points > 50, "{}", on.points);
+    assert!(on.points > least, "{}", on.points);
     demand(&format!("apply {} killed, on and back", original.story), began, &[on, back]);
 }
 
 #[test]
 fn a_run_killed_anywhere_goes_on_or_back() {
-    killed_anywhere(&Original::of_1_3());
+    killed_anywhere(&Original::of_1_3(), 1, 50);
 }
 
 /// The number of the first record, of those that the command takes, of this kind.

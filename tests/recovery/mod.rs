@@ -6,11 +6,11 @@
 mod contention;
 mod disk;
 mod faults;
-mod kill;
+pub mod kill;
 mod later;
 mod signals;
 mod size;
-mod snapshot;
+pub mod snapshot;
 
 use crate::support::{Practice, Ran, Site};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
@@ -35,6 +35,9 @@ use std::{
 /// the site, unship changed.
 const LIVE: &[&str] = &["run"];
 
+/// Services that others reach by an address; no two copies may have the same.
+const LISTENING: &[&str] = &["api", "ingestion"];
+
 /// The story's steps, in order.
 const STEPS: &[&str] = &[
     "disable-duckdb",
@@ -47,10 +50,12 @@ const STEPS: &[&str] = &[
 ];
 
 /// What copies are made of, so that every test begins from the same place: a site whose service does not run, and a story.
-struct Original {
-    site: Practice,
-    story: &'static str,
-    /// What the live service writes.
+pub struct Original {
+    pub site: Practice,
+    pub story: &'static str,
+    /// What lives on it.
+    services: &'static [&'static str],
+    /// What the live services write.
     live: &'static [&'static str],
     /// Demands that the site does its work, as before the story was taken back or (`true`) after it.
     well: fn(&Site, bool),
@@ -61,10 +66,16 @@ struct Original {
 }
 
 impl Original {
-    fn new(site: Practice, story: &'static str, live: &'static [&'static str], well: fn(&Site, bool)) -> Arc<Original> {
-        stop_service(&site);
+    pub fn new(
+        site: Practice,
+        story: &'static str,
+        services: &'static [&'static str],
+        live: &'static [&'static str],
+        well: fn(&Site, bool),
+    ) -> Arc<Original> {
+        site.kill_everything();
         std::thread::sleep(Duration::from_millis(20));
-        Arc::new(Original { site, story, live, well, laid_out: SystemTime::now(), end: OnceLock::new() })
+        Arc::new(Original { site, story, services, live, well, laid_out: SystemTime::now(), end: OnceLock::new() })
     }
 
     /// A rehearsal of story 1.3, with one of everything in its way. It is shared by the tests that run at the same time.
@@ -76,7 +87,7 @@ impl Original {
             let policy = site.read("policies/site.toml").replacen("[site]\n", "[site]\nrehearsal = true\n", 1);
             site.write("policies/site.toml", &policy);
             enrich(&site);
-            let new = Original::new(site, "1.3", LIVE, |site, applied| {
+            let new = Original::new(site, "1.3", &["analytics"], LIVE, |site, applied| {
                 let mut healthy = Command::new(site.at("bin/practice-analytics"));
                 let engine = if applied { "the simple engine" } else { "the duckdb engine" };
                 let _ = Ran::of(healthy.arg("healthy").current_dir(site.path())).exits(0).prints(engine);
@@ -86,14 +97,19 @@ impl Original {
         })
     }
 
-    /// An equal site in a folder of its own, with its service running.
-    fn copy(self: &Arc<Original>) -> Rehearsal {
+    /// An equal site in a folder of its own, with its services running.
+    pub fn copy(self: &Arc<Original>) -> Rehearsal {
         self.copy_in(&std::env::temp_dir())
     }
 
     fn copy_in(self: &Arc<Original>, parent: &Path) -> Rehearsal {
         let site = self.site.copy_in(parent);
-        start_service(&site);
+        if self.services.iter().any(|service| LISTENING.contains(service)) {
+            site.move_to_own_address();
+        }
+        for service in self.services {
+            start(&site, service);
+        }
         let copy = Rehearsal {
             before: Snapshot::of(&site.path(), self.live, Times::Exact, None),
             site,
@@ -105,8 +121,8 @@ impl Original {
 }
 
 /// A site on which one thing is tried.
-struct Rehearsal {
-    site: Practice,
+pub struct Rehearsal {
+    pub site: Practice,
     original: Arc<Original>,
     /// How it was.
     before: Snapshot,
@@ -130,7 +146,7 @@ impl Rehearsal {
     }
 
     /// What a test changes before the run is how it was, too.
-    fn begins_here(&mut self) {
+    pub fn begins_here(&mut self) {
         self.before = self.now();
     }
 
@@ -141,12 +157,12 @@ impl Rehearsal {
     }
 
     /// The id of the only run.
-    fn run(&self) -> String {
+    pub fn run(&self) -> String {
         self.runs()["run"].as_str().expect("an id").to_owned()
     }
 
     /// The only run.
-    fn runs(&self) -> serde_json::Value {
+    pub fn runs(&self) -> serde_json::Value {
         let mut runs = self.unship(["runs", "--json"]).exits(0).json();
         assert_eq!(runs.len(), 1, "{runs:?}");
         runs.remove(0)
@@ -154,20 +170,20 @@ impl Rehearsal {
 
     /// Applies the story without a fault.
     #[track_caller]
-    fn apply(&self) -> Ran {
+    pub fn apply(&self) -> Ran {
         self.unship(["apply", self.original.story, "--yes"]).exits(0).prints("Succeeded, Recovered")
     }
 
     /// The site is as before the run, it does its work, and nothing is in flight.
     #[track_caller]
-    fn is_as_before(&self) {
+    pub fn is_as_before(&self) {
         self.before.demand(&self.now());
         self.is_at_rest(false);
     }
 
     /// The site is as after an uninterrupted run.
     #[track_caller]
-    fn is_applied(&self) {
+    pub fn is_applied(&self) {
         let end = self.original.end.get_or_init(|| {
             let site = self.original.copy();
             let _ = site.apply();
@@ -185,17 +201,11 @@ impl Rehearsal {
     }
 }
 
-fn start_service(site: &Site) {
-    let mut start = Command::new(site.at("bin/practice-analytics"));
+fn start(site: &Site, service: &str) {
+    let mut start = Command::new(site.at(&format!("bin/practice-{service}")));
     // Its pipes would stay open as long as the service lives.
     let status = start.arg("start").current_dir(site.path()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    assert!(status.expect("the service").success(), "the service of {} does not start", site.path().display());
-}
-
-fn stop_service(site: &Site) {
-    let pid = site.read("run/analytics.pid");
-    let killed = Command::new("kill").args(["-KILL", pid.trim()]).status();
-    assert!(killed.expect("kill").success());
+    assert!(status.expect("it starts").success(), "{service} of {} does not start", site.path().display());
 }
 
 /// One of everything, in what the story sets aside, clears, replaces and edits.
@@ -337,7 +347,7 @@ fn way_back_waits(site: &Site) {
 }
 
 #[track_caller]
-fn replace(site: &Site, file: &str, from: &str, to: &str) {
+pub fn replace(site: &Site, file: &str, from: &str, to: &str) {
     let text = site.read(file);
     assert!(text.contains(from), "{file} has no {from:?}:\n{text}");
     site.write(file, &text.replacen(from, to, 1));

@@ -239,6 +239,42 @@ impl Site {
     }
 }
 
+impl Site {
+    /// What lives on the site, by its programs: a killed command may have left a service that no pid file names.
+    pub fn alive(&self) -> Vec<(String, PathBuf)> {
+        let exe = |process: &fs::DirEntry| fs::read_link(process.path().join("exe")).ok();
+        let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+        all.filter_map(|process| Some((process.file_name().into_string().ok()?, exe(&process)?)))
+            .filter(|(_, exe)| exe.starts_with(self.path()))
+            .collect()
+    }
+
+    /// Gives the site a loopback address of its own, at which its services listen from their next start on.
+    pub fn move_to_own_address(&self) {
+        use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+        let random = RandomState::new().build_hasher().finish();
+        let part = |shift: u32| (random >> shift) % 254 + 1;
+        let (old, new) = (self.read("run/host"), format!("127.{}.{}.{}", part(0), part(16), part(32)));
+        self.write("run/host", &new);
+        let policy = self.read("policies/site.toml");
+        self.write("policies/site.toml", &policy.replace(&format!("//{}:", old.trim()), &format!("//{new}:")));
+    }
+
+    /// Until nothing lives on it any more: what is about to be killed may start another first.
+    pub fn kill_everything(&self) {
+        for _ in 0..1000 {
+            let alive = self.alive();
+            if alive.is_empty() {
+                return;
+            }
+            for (pid, _) in alive {
+                let _ = Command::new("kill").arg("-KILL").arg(pid).stderr(Stdio::null()).status();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+    }
+}
+
 /// A practice site whose service ends with the test.
 pub struct Practice(pub Site);
 
@@ -251,13 +287,7 @@ impl std::ops::Deref for Practice {
 
 impl Drop for Practice {
     fn drop(&mut self) {
-        // A killed command may have left a service that no pid file names.
-        for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let ours = fs::read_link(process.path().join("exe")).is_ok_and(|exe| exe.starts_with(self.path()));
-            if ours {
-                let _ = Command::new("kill").arg("-KILL").arg(process.file_name()).status();
-            }
-        }
+        self.kill_everything();
     }
 }
 

@@ -26,9 +26,11 @@ pub struct Story {
 
 /// Every story of the practice site.
 pub const STORIES: &[Story] = &[
+    Story { id: "1.1.5", guest: ("story_1_1_5", "story-1-1-5"), services: &["api", "core"] },
     Story { id: "1.2", guest: ("story_1_2", "story-1-2"), services: &["ingestion", "core"] },
     Story { id: "1.3", guest: ("story_1_3", "story-1-3"), services: &["analytics"] },
     Story { id: "1.4", guest: ("story_1_4", "story-1-4"), services: &["analytics", "core"] },
+    Story { id: "1.8", guest: ("story_1_8", "story-1-8"), services: &[] },
 ];
 
 /// The story with this id.
@@ -91,6 +93,9 @@ pub fn furnish(dir: &Path, parts: &Parts, stories: &[&Story], key: &Path) -> Res
         let file = format!("policies/{name}.toml");
         fs::copy(repo().join(&file), dir.join(&file)).with_context(|| format!("copying {file}"))?;
     }
+    let host = fs::read_to_string(dir.join(practice::HOST))?;
+    let policy = dir.join("policies/site.toml");
+    fs::write(&policy, fs::read_to_string(&policy)?.replace("//127.0.0.1:", &format!("//{}:", host.trim())))?;
     let public = run(Command::new(&parts.unship).arg("keygen").arg(key))?;
     let trust = format!(
         "# The keys that may sign bundles of this practice site.\nversion = 1\n\n[keys.practice-release]\npublic = \"{}\"\n\

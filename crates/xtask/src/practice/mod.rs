@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 use std::{
     fs,
+    hash::{BuildHasher as _, Hasher as _, RandomState},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
@@ -27,8 +28,11 @@ const PROGRAMS: &[&str] = &[
     ".venv/bin/dbt",
 ];
 
-/// A key that the site's public interface knows.
-pub const API_KEY: &str = "practice-key";
+/// The loopback address that the site's services listen on.
+pub const HOST: &str = "run/host";
+
+/// A key that the site's public interface knows, and where clients of this site have it from.
+const API_KEY: (&str, &str) = ("config/practice.key", "practice-key");
 
 /// What the site's tree holds, beside the data that is made up.
 const FILES: &[(&str, &str)] = &[
@@ -92,7 +96,9 @@ pub fn lay_out(dir: &Path, practice_bin: &Path) -> Result<()> {
     write(dir.join(".duckdb/analytics.db.wal"), data::write_ahead_log().as_bytes())?;
     write(dir.join("summaries/revenue-by-region.csv"), data::revenue_by_region().as_bytes())?;
 
-    write(dir.join(".cache/security/.sessions"), session(API_KEY).as_bytes())?;
+    write(dir.join(HOST), loopback().as_bytes())?;
+    write(dir.join(API_KEY.0), API_KEY.1.as_bytes())?;
+    write(dir.join(".cache/security/.sessions"), session(API_KEY.1).as_bytes())?;
 
     let first = dir.join(ANALYTICS);
     write(first.clone(), &fs::read(practice_bin).with_context(|| format!("reading {}", practice_bin.display()))?)?;
@@ -109,6 +115,13 @@ pub fn lay_out(dir: &Path, practice_bin: &Path) -> Result<()> {
 /// How the site writes down that a key may come in: it does not hold the key itself.
 fn session(key: &str) -> String {
     Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).chain(["\n".to_owned()]).collect()
+}
+
+/// An address that no other site is likely to have: many can live on one machine.
+fn loopback() -> String {
+    let random = RandomState::new().build_hasher().finish();
+    let part = |shift: u32| (random >> shift) % 254 + 1;
+    format!("127.{}.{}.{}\n", part(0), part(16), part(32))
 }
 
 /// # Errors

@@ -66,8 +66,8 @@ fn play(name: &str, args: &[&str]) -> Option<Result<String, String>> {
         "practice-api" => API,
         "practice-core" => CORE,
         "practice-ingestion" => INGESTION,
-        "python3" => return Some(worker::CONNECTOR.work()),
-        "dbt" => return Some(worker::DBT_RUN.work()),
+        "python3" => return Some(worker::CONNECTOR.work(args)),
+        "dbt" => return Some(worker::DBT_RUN.work(args)),
         _ => return None,
     };
     Some(match (service.0, args) {

@@ -96,9 +96,12 @@ impl Worker {
         Ok(())
     }
 
-    /// Is the process itself, to its end by a signal.
-    pub fn work(self) -> Result<String, String> {
-        let Some(_alive) = self.locked()? else { return Err("another one runs in this site".to_owned()) };
+    /// Is such a process itself, to its end by a signal: the one that a service keeps running, or with other arguments another.
+    pub fn work(self, args: &[&str]) -> Result<String, String> {
+        let alive = if args == self.args { self.locked()? } else { None };
+        if alive.is_none() && args == self.args {
+            return Err("another one runs in this site".to_owned());
+        }
         loop {
             thread::park();
         }

@@ -1,0 +1,14 @@
+//! Killed after records and at boundaries of effects, forward and back: the loops of recovery, for the other stories.
+
+use super::Story;
+use crate::recovery::kill::killed_anywhere;
+
+#[test]
+fn a_run_of_1_2_killed_anywhere_goes_on_or_back() {
+    killed_anywhere(&Story::of("1.2").original(), 6, 12);
+}
+
+#[test]
+fn a_run_of_1_4_killed_anywhere_goes_on_or_back() {
+    killed_anywhere(&Story::of("1.4").original(), 6, 12);
+}

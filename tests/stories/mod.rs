@@ -1,0 +1,88 @@
+//! The stories on the practice site, whose services are stand-ins: each is planned, applied, verified and taken back; none has
+//! a defect of the seed's procedure; each survives being killed anywhere; and none holds a grant that it does not need.
+
+mod beside;
+mod defects;
+mod grants;
+mod kill;
+mod life;
+
+use crate::{
+    recovery::{Original, Rehearsal},
+    support::{Ran, Site},
+};
+use std::{
+    collections::BTreeMap,
+    process::Command,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::{Duration, Instant},
+};
+
+/// What the live services write; and the policy that says where they listen, which no two copies have in common.
+const LIVE: &[&str] = &["run", "policies/site.toml"];
+
+/// A story, what must live on its site, and how it shows that it is well: before the story is taken back, or (`true`) after.
+struct Story {
+    id: &'static str,
+    services: &'static [&'static str],
+    well: fn(&Site, bool),
+}
+
+const STORIES: &[Story] = &[
+    Story { id: "1.2", services: &["ingestion", "core"], well: ingestion_is_well },
+    Story { id: "1.4", services: &["analytics", "core"], well: core_is_well },
+];
+
+impl Story {
+    fn of(id: &str) -> &'static Story {
+        STORIES.iter().find(|story| story.id == id).expect("a story")
+    }
+
+    /// A rehearsal site that tests copy. It is shared by those that run at the same time.
+    fn original(&self) -> Arc<Original> {
+        static SHARED: Mutex<BTreeMap<&str, Weak<Original>>> = Mutex::new(BTreeMap::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.get(self.id).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let site = Site::practice_with(self.id);
+            let policy = site.read("policies/site.toml").replacen("[site]\n", "[site]\nrehearsal = true\n", 1);
+            site.write("policies/site.toml", &policy);
+            let new = Original::new(site, self.id, self.services, LIVE, self.well);
+            shared.insert(self.id, Arc::downgrade(&new));
+            new
+        })
+    }
+
+    fn rehearsal(&self) -> Rehearsal {
+        self.original().copy()
+    }
+}
+
+/// Runs one of the site's own programs.
+fn own(site: &Site, program: &str, args: &[&str]) -> Ran {
+    Ran::of(Command::new(site.at(program)).args(args).current_dir(site.path()))
+}
+
+fn ingestion_is_well(site: &Site, applied: bool) {
+    let engine = if applied { "stub" } else { "pyairbyte" };
+    let _ = own(site, "bin/practice-ingestion", &["get", "/status"]).exits(0).prints(engine);
+    let _ = own(site, "bin/practice-core", &["healthy"]).exits(0);
+    lives(site, ".venv/bin/python3", !applied);
+}
+
+fn core_is_well(site: &Site, applied: bool) {
+    let engine = if applied { "the simple engine" } else { "the dbt engine" };
+    let _ = own(site, "bin/practice-core", &["healthy"]).exits(0).prints(engine);
+    let _ = own(site, "bin/practice-analytics", &["healthy"]).exits(0);
+    lives(site, ".venv/bin/dbt", !applied);
+}
+
+/// Demands that one process of this program lives, or (`false`) none. The service that starts them is given a moment.
+#[track_caller]
+fn lives(site: &Site, program: &str, wanted: bool) {
+    let began = Instant::now();
+    let count = || site.alive().into_iter().filter(|(_, exe)| exe.ends_with(program)).count();
+    while count() != usize::from(wanted) {
+        assert!(began.elapsed() < Duration::from_secs(5), "{} of {program} live", count());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
