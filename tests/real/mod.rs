@@ -1,6 +1,7 @@
 //! The practice site with real parts (`cargo xtask site DIR --real`): Node services under pm2, Python, dbt, DuckDB, git.
 
 mod site;
+mod stories;
 
 use crate::support::{Ran, Site, xtask};
 use std::{
@@ -55,6 +56,18 @@ impl Answer {
 impl Real {
     fn new() -> Real {
         Real(Site::laid_out(&["--real"]))
+    }
+
+    /// With this story alone.
+    fn with(story: &str) -> Real {
+        Real(Site::laid_out(&["--real", "--story", story]))
+    }
+
+    /// What git says of the site.
+    fn git(&self, args: &[&str]) -> String {
+        let mut git = Command::new("git");
+        git.args(args).current_dir(self.path()).env("GIT_CONFIG_GLOBAL", "/dev/null");
+        Ran::of(&mut git).exits(0).stdout
     }
 
     /// A program of the site's, in the site.

@@ -14,8 +14,8 @@ const SERVICES: [&str; 4] = ["core", "analytics", "ingestion", "api"];
 #[test]
 fn services_answer_from_the_sites_files_and_nothing_is_open_without_a_key() {
     let site = Real::new();
-    assert_eq!(site.engines(), ["duckdb", "pyairbyte", "keys", "dbt"]);
-    for path in ["/reports", "/analytics", "/admin"] {
+    assert_eq!(site.engines(), ["duckdb", "pyairbyte", "sessions", "dbt"]);
+    for path in ["/reports", "/analytics", "/orders", "/admin"] {
         assert_eq!(site.get("api", path, None).status, 401, "{path}");
         assert_eq!(site.get("api", path, Some("another key")).status, 401, "{path}");
         assert_eq!(site.get("api", path, Some(KEY)).status, 200, "{path}");
@@ -94,8 +94,9 @@ fn python_processes_run_as_in_life() {
     wait("a new process", || !connectors().is_empty() && connectors() != first);
     let _ = site.npm("feature:toggle", &["pyairbyte_integration", "off"]).exits(0);
     kill(connectors()[0]);
-    wait("the service without its connectors", || site.get("ingestion", "/status", None).json()["accepts"] == false);
-    assert_eq!(site.get("ingestion", "/health", None).status, 503);
+    wait("the end of the connectors", || connectors().is_empty());
+    assert_eq!(site.get("ingestion", "/status", None).json()["accepting"], false);
+    assert_eq!(site.get("ingestion", "/connectors", None).status, 503);
 
     // A run of dbt that never ends by itself, started by the service and ended by it.
     let mut asked = site.tool_command("bin/node", &["scripts/transform.js", "settled_orders"]);
@@ -132,13 +133,9 @@ fn stopping_a_site_ends_all_that_runs_in_it() {
 #[test]
 fn its_repository_has_a_commit_from_before_the_story() {
     let site = Real::new();
-    let git = |args: &[&str]| {
-        let mut git = Command::new("git");
-        Ran::of(git.args(args).current_dir(site.path()).env("GIT_CONFIG_GLOBAL", "/dev/null")).exits(0).stdout
-    };
-    assert_eq!(git(&["status", "--porcelain"]), "", "what unship and the services write is ignored");
-    assert_ne!(git(&["rev-parse", "HEAD~1"]), git(&["rev-parse", "before-1.8"]));
-    let changed = git(&["diff", "--name-status", "before-1.8", "HEAD", "--", "tests", "docs"]);
+    assert_eq!(site.git(&["status", "--porcelain"]), "", "what unship and the services write is ignored");
+    assert_ne!(site.git(&["rev-parse", "HEAD~1"]), site.git(&["rev-parse", "before-1.8"]));
+    let changed = site.git(&["diff", "--name-status", "before-1.8", "HEAD", "--", "tests", "docs"]);
     let expected = [
         "D\tdocs/manual-checks.md",
         "M\tdocs/runbook.md",

@@ -8,6 +8,8 @@ const service = (name, script) => ({
   // Neither git nor metrics are pm2's business here.
   vizion: false,
   pmx: false,
+  // What a service started has a life of its own.
+  treekill: false,
   kill_timeout: 5000,
   restart_delay: 200,
 });

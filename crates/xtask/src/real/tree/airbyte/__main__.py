@@ -1,12 +1,15 @@
-"""Answers requests, one JSON object a line, until its input ends: `ping`, and `read` of a stream."""
+"""Answers requests on a socket, one JSON object each: `ping`, and `read` of a stream. One process at a time holds a cache."""
 
 import argparse
+import fcntl
 import json
 import pathlib
 import signal
+import socketserver
 import sys
 
 RECORDS_A_READ = 100
+REQUEST_BYTES_MAX = 64 * 1024
 
 
 def read(cache: pathlib.Path, stream: str) -> dict:
@@ -22,23 +25,39 @@ def read(cache: pathlib.Path, stream: str) -> dict:
     return {"accepted": RECORDS_A_READ, "cursor": cursor}
 
 
+def answer(cache: pathlib.Path, line: bytes) -> dict:
+    """What is answered to one request."""
+    try:
+        request = json.loads(line)
+        if request["do"] == "ping":
+            return {"streams": len(list(cache.glob("*.state.json")))}
+        if request["do"] == "read":
+            return read(cache, request["stream"])
+        raise ValueError("no such request")
+    except (KeyError, OSError, TypeError, ValueError) as error:
+        return {"error": str(error)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="airbyte")
     parser.add_argument("--cache", type=pathlib.Path, required=True)
-    cache = parser.parse_args().cache
+    parser.add_argument("--socket", type=pathlib.Path, required=True)
+    arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    for line in sys.stdin:
-        try:
-            request = json.loads(line)
-            if request["do"] == "ping":
-                answer = {"streams": len(list(cache.glob("*.state.json")))}
-            elif request["do"] == "read":
-                answer = read(cache, request["stream"])
-            else:
-                raise ValueError("no such request")
-        except (KeyError, OSError, ValueError) as error:
-            answer = {"error": str(error)}
-        print(json.dumps(answer), flush=True)
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            said = answer(arguments.cache, self.rfile.readline(REQUEST_BYTES_MAX))
+            self.wfile.write(json.dumps(said).encode() + b"\n")
+
+    lock = arguments.socket.with_suffix(".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("another one runs in this site")
+    arguments.socket.unlink(missing_ok=True)
+    with socketserver.UnixStreamServer(str(arguments.socket), Handler) as server:
+        server.serve_forever()
 
 
 main()

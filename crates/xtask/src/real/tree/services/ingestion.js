@@ -6,18 +6,13 @@ const { IngestionService } = require('../tools/data-services/data-ingestion-serv
 
 const ingestion = new IngestionService(() => flagIsOn('pyairbyte_integration'));
 
-serve(
-  'ingestion',
-  {
-    'GET /health': async () => {
-      try {
-        return { service: ingestion.name, ...(await ingestion.health()) };
-      } catch (error) {
-        throw new Refusal(503, error.message);
-      }
-    },
-    'GET /status': async () => ({ service: ingestion.name, ...ingestion.status() }),
-    'POST /ingest': async (request) => ingestion.ingest(JSON.parse(await request.body())),
+serve('ingestion', {
+  // Whether the service itself answers; without its connectors it does, and accepts nothing.
+  'GET /health': async () => ({ engine: ingestion.name }),
+  'GET /status': async () => ({ engine: ingestion.name, accepting: await ingestion.accepts() }),
+  'GET /connectors': async () => {
+    if (!(await ingestion.accepts())) throw new Refusal(503, 'ingestion is switched off');
+    return ['orders'];
   },
-  () => ingestion.close(),
-);
+  'POST /ingest': async (request) => ingestion.ingest(JSON.parse(await request.body())),
+});

@@ -6,26 +6,21 @@ const { PyAirbyte } = require('./pyairbyte-wrapper.js');
 class IngestionService {
   name = 'pyairbyte';
   #airbyte;
+  #isOn;
 
-  /** While `isOn` says no, no Python process is started, and none that ended is started again. */
+  /** While `isOn` says no, no connector is started, and none that ended is started again. */
   constructor(isOn) {
+    this.#isOn = isOn;
     this.#airbyte = new PyAirbyte(isOn);
   }
 
-  status() {
-    return { accepts: this.#airbyte.pid !== undefined, python: this.#airbyte.pid ?? null };
-  }
-
-  async health() {
-    return this.#airbyte.ask({ do: 'ping' });
+  async accepts() {
+    return this.#isOn() && (await this.#airbyte.lives());
   }
 
   async ingest({ stream }) {
+    if (!this.#isOn()) throw new Error('the flag pyairbyte_integration is off: nothing is read');
     return this.#airbyte.ask({ do: 'read', stream });
-  }
-
-  async close() {
-    await this.#airbyte.close();
   }
 }
 

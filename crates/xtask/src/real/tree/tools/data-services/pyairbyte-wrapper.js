@@ -1,74 +1,63 @@
-// Story 1.2: keeps one Python process with PyAirbyte, and talks to it in lines of JSON. A process that ends is started
-// again, as long as ingestion is switched on.
+// Story 1.2: keeps one Python process with PyAirbyte running, as long as ingestion is switched on, and talks to it in lines
+// of JSON. The process has a life of its own: a sync goes on when this service restarts, which then finds it again.
 'use strict';
 
 const { spawn } = require('child_process');
+const net = require('net');
 const path = require('path');
-const readline = require('readline');
 
 const PYTHON = path.resolve('.venv', 'bin', 'python3');
-const CACHE = path.join('.cache', 'pyairbyte');
-const START_AGAIN_MS = 200;
+const ARGUMENTS = ['-m', 'airbyte', '--cache', path.join('.cache', 'pyairbyte'), '--socket', path.join('run', 'pyairbyte.sock')];
+const SOCKET = ARGUMENTS.at(-1);
+const LOOK_EVERY_MS = 100;
 const ANSWER_MS = 5_000;
 
 class PyAirbyte {
   #isOn;
   #child;
-  #isClosing = false;
-  #asked = [];
 
   constructor(isOn) {
     this.#isOn = isOn;
-    this.#start();
+    this.#keep();
   }
 
-  get pid() {
-    return this.#child?.pid;
+  async lives() {
+    return this.ask({ do: 'ping' }).then(
+      () => true,
+      () => false,
+    );
   }
 
   ask(request) {
-    const child = this.#child;
-    if (!child) return Promise.reject(new Error('PyAirbyte does not run'));
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error('PyAirbyte does not answer')), ANSWER_MS);
-      this.#asked.push((error, answer) => {
-        clearTimeout(timer);
-        if (error) reject(error);
-        else if (answer.error) reject(new Error(answer.error));
-        else resolve(answer);
+      const connection = net.connect(SOCKET, () => connection.end(`${JSON.stringify(request)}\n`));
+      connection.setTimeout(ANSWER_MS, () => connection.destroy(new Error('PyAirbyte does not answer')));
+      let text = '';
+      connection.setEncoding('utf8');
+      connection.on('data', (piece) => (text += piece));
+      connection.on('error', reject);
+      connection.on('end', () => {
+        try {
+          const answer = JSON.parse(text);
+          if (answer.error) reject(new Error(answer.error));
+          else resolve(answer);
+        } catch (error) {
+          reject(error);
+        }
       });
-      child.stdin.write(`${JSON.stringify(request)}\n`);
     });
   }
 
-  close() {
-    this.#isClosing = true;
-    const child = this.#child;
-    if (!child) return Promise.resolve();
-    return new Promise((resolve) => {
-      child.once('exit', resolve);
-      child.kill('SIGTERM');
-    });
-  }
-
-  #start() {
-    if (this.#isClosing) return;
-    if (!this.#isOn()) {
-      setTimeout(() => this.#start(), START_AGAIN_MS).unref();
-      return;
+  /** Starts one when there is none and one is wanted, from now on. */
+  async #keep() {
+    if (this.#isOn() && !this.#child && !(await this.lives())) {
+      const child = spawn(PYTHON, ARGUMENTS, { detached: true, stdio: 'ignore' });
+      child.on('error', (error) => console.error(`PyAirbyte: ${error.message}`));
+      child.once('close', () => (this.#child = undefined));
+      child.unref();
+      this.#child = child;
     }
-    const child = spawn(PYTHON, ['-m', 'airbyte', '--cache', CACHE], { stdio: ['pipe', 'pipe', 'inherit'] });
-    this.#child = child;
-    child.stdin.on('error', () => {});
-    child.on('error', (error) => console.error(`PyAirbyte: ${error.message}`));
-    readline.createInterface({ input: child.stdout }).on('line', (line) => {
-      this.#asked.shift()?.(undefined, JSON.parse(line));
-    });
-    child.once('close', () => {
-      this.#child = undefined;
-      for (const tell of this.#asked.splice(0)) tell(new Error('PyAirbyte ended'));
-      setTimeout(() => this.#start(), START_AGAIN_MS).unref();
-    });
+    setTimeout(() => this.#keep(), LOOK_EVERY_MS).unref();
   }
 }
 

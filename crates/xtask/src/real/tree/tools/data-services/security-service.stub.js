@@ -2,10 +2,18 @@
 'use strict';
 
 class SecurityService {
-  name = 'stub';
+  name = 'closed';
 
   authenticate() {
     return 'unavailable';
+  }
+
+  revoke() {
+    return { revoked: true };
+  }
+
+  readmit() {
+    return { revoked: false };
   }
 }
 

@@ -1,4 +1,4 @@
-// Story 1.4: transformations are a dbt project, run by dbt in a process of its own.
+// Story 1.4: transformations are a dbt project, run by dbt in a process of its own, which outlives this service.
 'use strict';
 
 const { spawn } = require('child_process');
@@ -25,7 +25,7 @@ class TransformationEngine {
   transform({ select } = {}) {
     if (!this.#isOn()) throw new Error('the flag dbt_transformations is off: dbt is not run');
     const models = select === undefined ? [] : ['--select', String(select)];
-    const child = spawn(DBT, ['run', ...WHERE, ...models], { stdio: 'ignore' });
+    const child = spawn(DBT, ['run', ...WHERE, ...models], { detached: true, stdio: 'ignore' });
     this.#running.add(child);
     return new Promise((resolve, reject) => {
       child.once('error', reject);

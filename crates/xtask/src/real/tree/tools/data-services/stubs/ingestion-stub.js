@@ -4,19 +4,13 @@
 class IngestionService {
   name = 'stub';
 
-  status() {
-    return { accepts: false, reason: 'ingestion is switched off' };
-  }
-
-  async health() {
-    return {};
+  async accepts() {
+    return false;
   }
 
   async ingest() {
     return { accepted: 0, reason: 'ingestion is switched off' };
   }
-
-  async close() {}
 }
 
 module.exports = { IngestionService };
