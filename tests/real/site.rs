@@ -2,11 +2,7 @@
 
 use super::{KEY, Real, held, wait};
 use crate::support::{Ran, Site, xtask};
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{fs, path::Path, process::Command};
 
 const FLAGS: &str = "config/feature-flags.yaml";
 const SERVICES: [&str; 4] = ["core", "analytics", "ingestion", "api"];
@@ -98,27 +94,25 @@ fn python_processes_run_as_in_life() {
     assert_eq!(site.get("ingestion", "/status", None).json()["accepting"], false);
     assert_eq!(site.get("ingestion", "/connectors", None).status, 503);
 
-    // A run of dbt that never ends by itself, started by the service and ended by it.
-    let mut asked = site.tool_command("bin/node", &["scripts/transform.js", "settled_orders"]);
-    let mut asked = asked.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-    wait("dbt", || site.processes(".venv/bin/dbt run").len() == 1);
+    // So does the run of dbt.
+    let runs = || site.processes(".venv/bin/dbt run");
+    wait("dbt", || runs().len() == 1);
+    let first = runs();
+    let _ = site.npm("restart:core", &[]).exits(0);
+    assert_eq!(runs(), first, "it outlives the service");
     assert_eq!(site.get("core", "/transform", None).json()["running"], 1);
     let _ = site.tool("bin/node", &["scripts/cancel-queries.js"]).exits(0).prints("transformations cancelled: 1");
-    assert!(site.processes(".venv/bin/dbt").is_empty());
-    assert_eq!(asked.wait().expect("it ends").code(), Some(0));
-    // A whole one makes its models.
-    let _ = site.npm("transform", &["revenue_by_region"]).exits(0).prints("{\"engine\":\"dbt\",\"status\":0,");
+    wait("a new run", || !runs().is_empty() && runs() != first);
+    let _ = site.npm("feature:toggle", &["dbt_transformations", "off"]).exits(0);
+    let _ = site.tool("bin/node", &["scripts/cancel-queries.js"]).exits(0).prints("transformations cancelled: 1");
+    assert!(runs().is_empty());
+    let _ = site.npm("transform", &[]).exits(1).prints("dbt runs by itself");
 }
 
 #[test]
 fn stopping_a_site_ends_all_that_runs_in_it() {
     let site = Real::new();
-    let _dbt = site
-        .tool_command(".venv/bin/dbt", &["run", "--project-dir", "dbt_project", "--profiles-dir", "dbt_project"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("dbt starts");
+    wait("dbt", || !site.processes(".venv/bin/dbt run").is_empty());
     assert!(site.processes("").len() > 5, "pm2, four services, Python and dbt");
     for _ in 0..2 {
         let _ = Ran::of(xtask().args(["site", "--stop"]).arg(site.path())).exits(0);

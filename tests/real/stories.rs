@@ -11,8 +11,8 @@ use std::{
     hash::{BuildHasher as _, RandomState},
 };
 
-/// What services, pm2 and git write themselves. Of the repository git is asked instead.
-const LIVE: &[&str] = &["run", ".pm2", ".git"];
+/// What services, pm2, dbt and git write themselves. Of the repository git is asked instead.
+const LIVE: &[&str] = &["run", ".pm2", ".git", "warehouse"];
 /// Set it to repeat what a test printed.
 const SEED: &str = "UNSHIP_KILL_SEED";
 const KILLS: usize = 3;
@@ -167,7 +167,10 @@ fn story_1_4_leaves_dbt_on_real_parts() {
     let story = Taken::new("1.4", |site, applied| {
         engines(site, ["duckdb", "pyairbyte", "sessions", if applied { "simple" } else { "dbt" }]);
         if applied {
+            assert_eq!(site.processes(".venv/bin/dbt run"), Vec::<u32>::new());
             let _ = site.npm("transform", &[]).exits(0).prints("\"20-revenue.sql\":1");
+        } else {
+            wait("a run of dbt", || site.processes(".venv/bin/dbt run").len() == 1);
         }
     });
     let records = story.there_and_back();

@@ -70,7 +70,7 @@ pub const FILES: &[(&str, &str)] = &[
         "dbt_project/models/marts/revenue_by_region.sql",
         include_str!("tree/dbt_project/models/marts/revenue_by_region.sql"),
     ),
-    ("dbt_project/models/marts/settled_orders.sql", include_str!("tree/dbt_project/models/marts/settled_orders.sql")),
+    ("dbt_project/models/marts/settled_orders.py", include_str!("tree/dbt_project/models/marts/settled_orders.py")),
     (".cache/queries/.index", "3 entries\n"),
     (".cache/queries/.lock", ""),
     (".cache/queries/revenue-by-region.json", "{\"engine\":\"duckdb\",\"rows\":4}\n"),

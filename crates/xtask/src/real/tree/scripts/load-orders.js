@@ -20,6 +20,7 @@ async function main() {
   for (const folder of ['data', 'summaries', '.duckdb']) fs.mkdirSync(folder, { recursive: true });
   const lines = Array.from({ length: ORDERS }, (_, id) => order(id));
   fs.writeFileSync('data/orders.csv', `id,region,day,amount\n${lines.join('\n')}\n`);
+  fs.writeFileSync('data/corrections.csv', 'id,amount\n');
   const instance = await DuckDBInstance.create(path.join('.duckdb', 'analytics.db'));
   const connection = await instance.connect();
   await connection.run("CREATE TABLE orders AS SELECT * FROM read_csv('data/orders.csv')");

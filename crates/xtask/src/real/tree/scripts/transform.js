@@ -1,11 +1,10 @@
-// `npm run transform [-- MODEL]`: has the core run the transformations.
+// `npm run transform`: has the core run the transformations.
 'use strict';
 
 const { address } = require('../services/lib/site.js');
 
 const { host, port } = address('core');
-const select = process.argv[2];
-fetch(`http://${host}:${port}/transform`, { method: 'POST', body: JSON.stringify({ select }) })
+fetch(`http://${host}:${port}/transform`, { method: 'POST' })
   .then(async (answer) => {
     console.log((await answer.text()).trim());
     process.exitCode = answer.status === 200 ? 0 : 1;

@@ -12,7 +12,7 @@ const engine = new TransformationEngine(() => flagIsOn('dbt_transformations'));
 serve('core', {
   'GET /health': async () => ({ engine: engine.name, sessions: config.security?.sessions ?? 'none' }),
   'GET /transform': async () => ({ engine: engine.name, running: engine.running }),
-  'POST /transform': async (request) => engine.transform(JSON.parse((await request.body()) || '{}')),
+  'POST /transform': async () => engine.transform(),
 });
 
 obey('core', {
