@@ -116,12 +116,8 @@ impl Real {
             assert_eq!(answer.status, 200, "{service}: {answer:?}");
             answer.json()[key].as_str().expect("a word").to_owned()
         };
-        [
-            word("analytics", "engine"),
-            word("ingestion", "service"),
-            word("api", "security"),
-            word("core", "transformations"),
-        ]
+        [("analytics", "engine"), ("ingestion", "engine"), ("api", "security"), ("core", "engine")]
+            .map(|(service, key)| word(service, key))
     }
 
     /// The processes of this site whose command line holds `text`.

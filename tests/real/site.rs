@@ -76,6 +76,9 @@ fn npm_scripts_do_what_they_say() {
     let _ = site.npm("test:rollback:security", &[]).exits(0).prints("nothing is open");
     let _ = site.npm("test:rollback:ingestion", &[]).exits(1).says("the flag is on");
     let _ = site.npm("feature:toggle", &["pyairbyte_integration", "off"]).exits(0);
+    let _ = site.npm("test:rollback:ingestion", &[]).exits(1).says("PyAirbyte runs");
+    kill(site.processes("-m airbyte")[0]);
+    wait("the end of the connectors", || site.processes("-m airbyte").is_empty());
     let _ = site.npm("test:rollback:ingestion", &[]).exits(0).prints("story 1.2 is taken back");
 }
 
