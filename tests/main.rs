@@ -14,6 +14,7 @@ mod journal;
 mod limits;
 mod main_job;
 mod needs_first;
+mod outside;
 mod readme;
 mod real;
 mod recovery;

@@ -13,7 +13,7 @@ use anyhow::{Result, bail};
 pub fn run(way: Way, args: &[String]) -> Result<()> {
     // Before anything takes its time.
     python::need()?;
-    real::install()?;
+    let real = real::install()?;
     let guests = guests::build(&Toolchain::find(way)?)?;
     let parts = site::parts(guests.clone())?;
     let is_for_one = args.iter().any(|a| a == "-p" || a == "--package");
@@ -33,6 +33,7 @@ pub fn run(way: Way, args: &[String]) -> Result<()> {
         .env("UNSHIP_PRACTICE", &parts.practice)
         // Where the real parts are, for tests that have caches of their own for everything else.
         .env("UNSHIP_CACHE", cache::folder()?)
+        .env("UNSHIP_PM2", real.modules.join("pm2/bin/pm2"))
         .status()?;
     if !status.success() {
         bail!("tests failed ({status})");

@@ -33,13 +33,14 @@ const ENVIRONMENT: &str = ".venv";
 /// pm2 has a socket in its home below the site, whose path the kernel limits to 107 bytes.
 const PATH_BYTES_MAX: usize = 90;
 
-/// Sees to it that every part is in the cache.
+/// Sees to it that every part is in the cache, and says where.
 ///
 /// # Errors
 /// As [`parts::install`].
-pub fn install() -> Result<()> {
-    data::install(&parts::install()?)?;
-    Ok(())
+pub fn install() -> Result<Installed> {
+    let installed = parts::install()?;
+    data::install(&installed)?;
+    Ok(installed)
 }
 
 /// Lays the site out in `dir`, with these stories, and starts all of its services.
