@@ -233,6 +233,7 @@ impl Effect {
             Effect::FileCreated { path, .. } | Effect::FileWritten { path, .. } => {
                 format!("# write {} (its content comes out of the step)", q(path))
             }
+            Effect::FileReplaced { path, source, .. } if source.starts_with("git ") => by_hand_of_git(path, source),
             Effect::FileReplaced { path, source, .. } => {
                 let temp = format!("{path}.new");
                 format!(
@@ -273,6 +274,18 @@ impl Effect {
             }
         }
     }
+}
+
+/// `source` is `git COMMIT:PATH`, with the path in the repository whose working tree ends with it.
+fn by_hand_of_git(path: &str, source: &str) -> String {
+    let (commit, inside) = source.trim_start_matches("git ").split_once(':').unwrap_or((source, path));
+    let folder = path.strip_suffix(inside).map_or("", |folder| folder.trim_end_matches('/'));
+    let folder = if folder.is_empty() { "." } else { folder };
+    format!(
+        "git -C {} restore --source={commit} --worktree -- {}",
+        quote(folder),
+        quote(&format!(":(top,literal){inside}"))
+    )
 }
 
 /// One shell word.
@@ -335,6 +348,19 @@ mod tests {
     fn by_hand_quotes_what_a_shell_would_take_apart() {
         let effect = Effect::Removed { path: "a b'; rm -rf $HOME".into() };
         assert_eq!(effect.by_hand(), r"rm 'a b'\''; rm -rf $HOME'");
+    }
+
+    #[test]
+    fn a_file_from_git_is_restored_by_git() {
+        let content = Content { size: 1, digest: None };
+        let replaced = |path: &str| Effect::FileReplaced {
+            path: path.into(),
+            source: "git 0123456789ab:e2e/a b".into(),
+            content: content.clone(),
+        };
+        let expected = "git -C . restore --source=0123456789ab --worktree -- ':(top,literal)e2e/a b'";
+        assert_eq!(replaced("e2e/a b").by_hand(), expected);
+        assert_eq!(replaced("app/e2e/a b").by_hand(), expected.replace("-C .", "-C app"));
     }
 
     #[test]

@@ -81,6 +81,8 @@ pub struct Stat {
     pub kind: Kind,
     pub links: u64,
     pub size: u64,
+    /// Whether its owner may execute it.
+    pub executable: bool,
     pub accessed: Option<SystemTime>,
     pub modified: Option<SystemTime>,
     pub changed: Option<SystemTime>,

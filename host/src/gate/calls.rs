@@ -1,7 +1,7 @@
-//! Calls over HTTP and restore points of git, by name. GET and HEAD change nothing, so they are asked when planning too; what
+//! Calls over HTTP, by name. GET and HEAD change nothing, so they are asked when planning too; what
 //! a call that changes something would answer, planning believes as policy states it.
 
-use super::{Call, Gate, HttpAnswer, Refusal, RestoreState};
+use super::{Call, Gate, HttpAnswer, Refusal};
 use crate::{
     providers::http::{self, HttpError},
     tree::trash::Mark,
@@ -72,23 +72,5 @@ impl Gate {
             e => Refusal::Failed(format!("the http call {name}: {e}")),
         })?;
         Ok(HttpAnswer { status: answer.status, body: String::from_utf8_lossy(&answer.body).into_owned() })
-    }
-
-    /// `git.status`.
-    ///
-    /// # Errors
-    /// A refusal for the guest, or a stop.
-    pub fn git_status(&mut self, point: &str) -> Call<RestoreState> {
-        let name = self.demand_named("git.status", point)?;
-        Err(Refusal::Failed(format!("the restore point {name} cannot be looked at")).into())
-    }
-
-    /// `git.restore`.
-    ///
-    /// # Errors
-    /// A refusal for the guest, or a stop.
-    pub fn git_restore(&mut self, point: &str) -> Call<u64> {
-        let name = self.demand_named("git.restore", point)?;
-        Err(Refusal::Failed(format!("the restore point {name} cannot be restored")).into())
     }
 }

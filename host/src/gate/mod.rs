@@ -11,6 +11,7 @@ mod handles;
 mod ledger;
 mod named;
 mod paths;
+mod restore;
 mod safety;
 mod verbs;
 mod world;

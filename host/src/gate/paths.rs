@@ -259,6 +259,11 @@ impl Gate {
     fn remove(&mut self, found: &Found, object: &Object, effect: Effect) -> Fs<()> {
         let Some(name) = &found.name else { return Err(Errno::INVAL.into()) };
         self.demand(FileRight::Remove, &found.place)?;
+        self.take_away(found, object, name, effect)
+    }
+
+    /// Removes what may be removed.
+    pub(super) fn take_away(&mut self, found: &Found, object: &Object, name: &OsString, effect: Effect) -> Fs<()> {
         self.demand_nothing_protected(&found.place)?;
         self.world.tree.may_change(found.parent)?;
         if object.kind == Kind::Directory {
@@ -462,7 +467,7 @@ fn new_name(gate: &mut Gate, found: &Found) -> Fs<OsString> {
     }
 }
 
-fn leads_out(place: &Place, target: &str) -> bool {
+pub(super) fn leads_out(place: &Place, target: &str) -> bool {
     let mut depth = place.path.components().count().saturating_sub(1);
     target.starts_with('/')
         || target.split('/').any(|part| match part {

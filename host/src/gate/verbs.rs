@@ -143,7 +143,7 @@ impl Gate {
         Ok(handle)
     }
 
-    fn as_fault(&self, fault: FsFault, place: &Place) -> CallFault {
+    pub(super) fn as_fault(&self, fault: FsFault, place: &Place) -> CallFault {
         match fault {
             FsFault::Stop(stop) => stop.into(),
             FsFault::Errno(e) => failed(&show(place), e),
@@ -292,11 +292,16 @@ impl Gate {
 
     /// The whole of a small regular file.
     pub(super) fn read_whole(&mut self, found: &Found) -> Call<Vec<u8>> {
+        self.read_up_to(found, EDIT_BYTES_MAX)
+    }
+
+    /// The whole of a regular file of at most `bytes_max`.
+    pub(super) fn read_up_to(&mut self, found: &Found, bytes_max: u64) -> Call<Vec<u8>> {
         let object = regular(found)?;
         let shown = show(&found.place);
-        if object.size > EDIT_BYTES_MAX {
+        if object.size > bytes_max {
             return Err(Refusal::Failed(format!(
-                "{shown} has {} bytes, more than the {EDIT_BYTES_MAX} that can be edited",
+                "{shown} has {} bytes, more than the {bytes_max} that are read as a whole",
                 object.size
             ))
             .into());
@@ -306,7 +311,7 @@ impl Gate {
         let result = loop {
             match self.world.tree.read(handle, PIECE, text.len() as u64) {
                 Ok(piece) if piece.is_empty() => break Ok(text),
-                Ok(piece) if text.len() as u64 <= EDIT_BYTES_MAX => text.extend(piece),
+                Ok(piece) if text.len() as u64 <= bytes_max => text.extend(piece),
                 Ok(_) => break Err(Refusal::Failed(format!("{shown} grows while it is read")).into()),
                 Err(e) => break Err(failed(&shown, e)),
             }

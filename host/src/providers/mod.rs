@@ -7,6 +7,7 @@ pub mod command;
 pub mod deadline;
 mod family;
 pub mod flags;
+pub mod git;
 mod holders;
 pub mod http;
 pub mod pid_file;

@@ -3,7 +3,7 @@
 
 use super::{
     Found, Handle, Object, PIECE, Source, Sys, Tree,
-    metadata::{copy_metadata, kind, link_count, timespec, to_stat},
+    metadata::{copy_metadata, kind, link_count, set_executable, timespec, to_stat},
     split,
     trash::{Mark, TrashHome, TrashSlot},
 };
@@ -186,7 +186,7 @@ impl LiveTree {
 
     fn fill(&mut self, to: BorrowedFd<'_>, content: Source<'_>) -> Sys<()> {
         match content {
-            Source::Bytes(bytes) => write_all(to, bytes, 0),
+            Source::Bytes(bytes) | Source::Blob { bytes, .. } => write_all(to, bytes, 0),
             Source::Handle(source) => {
                 let mut offset = 0;
                 loop {
@@ -451,6 +451,10 @@ impl Tree for LiveTree {
         let prepared = self.fill(fd.as_fd(), content).and_then(|()| match old {
             Some(old) => copy_metadata(self.get(old.handle)?.fd.as_fd(), fd.as_fd()),
             None => Ok(()),
+        });
+        let prepared = prepared.and_then(|()| match content {
+            Source::Blob { executable, .. } => set_executable(fd.as_fd(), executable),
+            Source::Bytes(_) | Source::Handle(_) => Ok(()),
         });
         let placed = prepared.and_then(|()| fs::fsync(&fd)).and_then(|()| match (slot, old) {
             (Some(slot), Some(old)) => Self::swap_with_slot(slot, fd.as_fd(), old, parent_fd.as_fd(), name),

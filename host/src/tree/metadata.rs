@@ -41,6 +41,7 @@ pub(super) fn to_stat(stat: &fs::Stat) -> Stat {
         kind: kind(FileType::from_raw_mode(stat.st_mode)),
         links: link_count(stat),
         size: u64::try_from(stat.st_size).unwrap_or(0),
+        executable: stat.st_mode & 0o100 != 0,
         accessed: time(stat.st_atime, stat.st_atime_nsec as i64),
         modified: time(stat.st_mtime, stat.st_mtime_nsec as i64),
         changed: time(stat.st_ctime, stat.st_ctime_nsec as i64),
@@ -57,6 +58,13 @@ pub(super) fn timespec(new: NewTime) -> Sys<rustix::fs::Timespec> {
             tv_nsec: at.subsec_nanos().into(),
         },
     })
+}
+
+/// Lets whoever may read a file execute it, or nobody.
+pub(super) fn set_executable(file: BorrowedFd<'_>, executable: bool) -> Sys<()> {
+    let mode = fs::fstat(file)?.st_mode & 0o7777;
+    let new = if executable { mode | ((mode & 0o444) >> 2) } else { mode & !0o111 };
+    if new == mode { Ok(()) } else { fs::fchmod(file, Mode::from_raw_mode(new)) }
 }
 
 /// Gives `new` the mode, owner and readable extended attributes of `old`.

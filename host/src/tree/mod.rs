@@ -58,6 +58,13 @@ pub enum Source<'a> {
     Handle(Handle),
     /// These.
     Bytes(&'a [u8]),
+    /// These, which whoever may read them may execute, or nobody.
+    Blob {
+        /// The content.
+        bytes: &'a [u8],
+        /// Whether it is a program.
+        executable: bool,
+    },
 }
 
 /// An operation's result: the system's error number says what went wrong.

@@ -217,6 +217,7 @@ impl OverlayTree {
             kind,
             links: 1,
             size,
+            executable: false,
             accessed: Some(now),
             modified: Some(now),
             changed: Some(now),
@@ -228,7 +229,11 @@ impl OverlayTree {
             }
             Body::Dir { lower: None, .. } => fresh(Kind::Directory, 0),
             Body::Symlink(target) => fresh(Kind::Symlink, target.len() as u64),
-            Body::File(Content::Upper(file)) => fresh(Kind::File, file.metadata().map_err(|_| Errno::IO)?.len()),
+            Body::File(Content::Upper(file)) => {
+                let metadata = file.metadata().map_err(|_| Errno::IO)?;
+                let executable = std::os::unix::fs::MetadataExt::mode(&metadata) & 0o100 != 0;
+                Stat { executable, ..fresh(Kind::File, metadata.len()) }
+            }
         };
         stat.links += node.extra_links;
         stat.modified = node.modified.or(stat.modified);

@@ -7,6 +7,7 @@ mod images;
 mod journal;
 mod large;
 mod property;
+mod restore;
 mod runs;
 mod steps;
 mod trees;

@@ -1,7 +1,7 @@
 //! The property, and the sequences that once broke it.
 
 use crate::{
-    runs::{End, Killer, Site, Tape, Way},
+    runs::{End, Killer, Site, Tape, Way, definitions},
     steps::{Op, Step, any_steps},
     trees::{Seen, Spec, What, any_spec, build, difference, look, without_new_times},
 };
@@ -53,10 +53,10 @@ pub fn site_in(folder: &Path, name: &str, spec: &Spec, steps: &[Step]) -> Site {
     let root = root.canonicalize().expect("a path");
     SiteStore::create(&root).expect("a store");
     build(&root, spec);
-    Site { root, steps: steps.to_vec(), told: Vec::new() }
+    Site { root, steps: steps.to_vec(), told: Vec::new(), definitions: definitions(), grant: Site::whole() }
 }
 
-fn ended(site: &Site, end: End, wanted: Outcome) -> Result<RunState, String> {
+pub fn ended(site: &Site, end: End, wanted: Outcome) -> Result<RunState, String> {
     match end {
         End::Ended { report, wrong } => {
             if let Some(wrong) = wrong {
@@ -139,7 +139,7 @@ pub fn check(case: &Case) -> Result<(), String> {
 }
 
 /// Goes its way and is killed, again and again, then to the end.
-fn killed(site: &Site, tape: &Tape, first: Way<'_>, kills: &[Kill]) -> Result<Outcome, String> {
+pub fn killed(site: &Site, tape: &Tape, first: Way<'_>, kills: &[Kill]) -> Result<Outcome, String> {
     let mut kills = kills.iter();
     let mut next = first;
     loop {

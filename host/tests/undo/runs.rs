@@ -135,6 +135,8 @@ pub struct Site {
     pub steps: Vec<Step>,
     /// What the guest was told when planning, step by step.
     pub told: Vec<Told>,
+    pub definitions: Definitions,
+    pub grant: Grant,
 }
 
 impl Site {
@@ -147,21 +149,22 @@ impl Site {
     }
 
     pub fn effects(&self, images: &StoreImages, faults: Arc<dyn Faults>) -> SiteEffects {
-        SiteEffects::open(&self.root, definitions(), RUN, Box::new(images.clone()), faults).expect("effects")
+        SiteEffects::open(&self.root, self.definitions.clone(), RUN, Box::new(images.clone()), faults).expect("effects")
     }
 
-    fn grant() -> Grant {
+    /// Everything in the site, for who needs no name.
+    pub fn whole() -> Grant {
         Grant::whole_folders([("site".to_owned(), false)])
     }
 
     /// Plans the steps against an overlay.
     pub fn plan(&mut self, scratch: &Path) -> Result<Plan, String> {
         let ground = Ground::Planned { scratch, bytes_max: 1 << 30 };
-        let mut world = Box::new(World::open(&self.root, definitions(), RUN, ground).expect("a world"));
+        let mut world = Box::new(World::open(&self.root, self.definitions.clone(), RUN, ground).expect("a world"));
         let mut units = Vec::new();
         self.told.clear();
         for step in &self.steps {
-            let mut gate = Gate::new(world, Site::grant(), Limits::default(), pinned(), Use::Plan);
+            let mut gate = Gate::new(world, self.grant.clone(), Limits::default(), pinned(), Use::Plan);
             let mut told = Told::new();
             let played = play(&mut gate, step, &mut told, &|| ());
             let (back, written, finished) = gate.finish(played.is_ok());
@@ -212,7 +215,7 @@ impl StepRunner for Guest<'_> {
             images: Box::new(self.images.clone()),
             faults: self.faults.clone(),
         });
-        let mut gate = Gate::new(world, Site::grant(), Limits::default(), pinned(), use_);
+        let mut gate = Gate::new(world, self.site.grant.clone(), Limits::default(), pinned(), use_);
         let mut told = Told::new();
         let faults = self.faults.clone();
         let played = play(&mut gate, &self.site.steps[index], &mut told, &|| faults.boundary());
@@ -268,7 +271,8 @@ impl Site {
             recorder.inject(faults.clone());
             let images = self.images();
             let mut effects = self.effects(&images, faults.clone());
-            let world = Box::new(World::open(&self.root, definitions(), RUN, Ground::Live).expect("a world"));
+            let world =
+                Box::new(World::open(&self.root, self.definitions.clone(), RUN, Ground::Live).expect("a world"));
             let mut guest = Guest {
                 site: self,
                 world: Some(world),

@@ -82,6 +82,9 @@ pub enum Op {
         path: u8,
         to: u8,
     },
+    /// The restore point `qa`: how it is, and restored.
+    Status,
+    Restore,
 }
 
 pub type Step = Vec<Op>;
@@ -218,6 +221,10 @@ fn call(gate: &mut Gate, root: Node, handles: &mut Vec<Node>, op: &Op) -> Result
         }
         Op::SetAside { path } => gate.files_set_aside(&named(path)),
         Op::Clear { path } => gate.files_clear(&named(path)).map(|entries| format!("{entries} entries")),
+        Op::Status => {
+            gate.git_status("qa").map(|s| format!("differ {:?} uncommitted {:?}", s.differing, s.uncommitted))
+        }
+        Op::Restore => gate.git_restore("qa").map(|count| format!("{count} restored")),
         Op::Edit { path, to } => {
             let value = [r#""two""#, r#""three""#, r#""one""#][usize::from(*to)];
             let edited = gate.files_edit(&named(path), "/x", r#""one""#, value);

@@ -4,7 +4,9 @@ use super::{Body, Content, OverlayTree};
 use crate::{
     gate::{Entry, Kind, NewTime, Stat},
     tree::{
-        Found, Handle, Object, PIECE, Source, Sys, Tree, live, split,
+        Found, Handle, Object, PIECE, Source, Sys, Tree, live,
+        metadata::set_executable,
+        split,
         trash::{TrashHome, TrashSlot},
     },
 };
@@ -251,10 +253,13 @@ impl Tree for OverlayTree {
         let dir = self.id(parent)?;
         let folder = self.nodes[dir].folder;
         let new = match content {
-            Source::Bytes(bytes) => {
+            Source::Bytes(bytes) | Source::Blob { bytes, .. } => {
                 let file = self.scratch_file()?;
                 self.spend(bytes.len() as u64)?;
                 live::write_all(file.as_fd(), bytes, 0)?;
+                if let Source::Blob { executable, .. } = content {
+                    set_executable(file.as_fd(), executable)?;
+                }
                 Content::Upper(file)
             }
             Source::Handle(handle) => {
