@@ -154,7 +154,7 @@ impl StoryPolicy {
         if let Some(flags) = &raw.flags {
             places.insert(("table", "flags".to_owned()), flags.span());
         }
-        Ok(StoryPolicy {
+        let policy = StoryPolicy {
             id,
             title: raw.story.title,
             bundle,
@@ -168,7 +168,26 @@ impl StoryPolicy {
             grants,
             places,
             limits: raw.limits,
-        })
+        };
+        policy.fits(&policy.triggers)?;
+        Ok(policy)
+    }
+
+    /// Demands that no trigger of the story, in this file or in its own, acts by itself where `manual-only` forbids it.
+    ///
+    /// # Errors
+    /// [`FileError`] at the trigger.
+    pub fn fits(&self, triggers: &[Trigger]) -> Result<(), FileError> {
+        match triggers.iter().find(|trigger| trigger.auto && self.manual_only) {
+            None => Ok(()),
+            Some(trigger) => {
+                let message = format!(
+                    "the trigger `{}` has `auto = true`, but story {} is `manual-only`: nothing applies it by itself",
+                    trigger.name, self.id
+                );
+                Err(FileError::at(trigger.span.clone(), message).help("set `auto = false`: people are asked then"))
+            }
+        }
     }
 
     /// The story's limits: its own where it says so, else `site`'s.
