@@ -14,7 +14,6 @@ mod journal;
 mod limits;
 mod main_job;
 mod needs_first;
-mod outside;
 mod readme;
 mod real;
 mod recovery;
