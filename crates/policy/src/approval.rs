@@ -118,8 +118,9 @@ struct RawApproval {
     signature: String,
 }
 
+/// Of a newer form only this is known, and it is only refused by it.
 #[derive(Deserialize)]
-struct RawFormat {
+struct AnyForm {
     unship_approval: u32,
 }
 
@@ -164,7 +165,7 @@ impl Approval {
         if text.len() > APPROVAL_BYTES_MAX {
             return Err(malformed("it is longer than any can be"));
         }
-        if let Ok(RawFormat { unship_approval }) = serde_json::from_str(text)
+        if let Ok(AnyForm { unship_approval }) = serde_json::from_str(text)
             && unship_approval > FORMAT
         {
             return Err(ApprovalError::Newer(unship_approval));
