@@ -5,6 +5,7 @@ use crate::{
     Capabilities, ChecklistItem, Digest, FileError, FileRight, Name, OnFail, PathPattern, Place, PointerPattern,
     SitePolicy, StoryPolicy, Unit, UnitKind, UnknownVariant, Variant, VerifiedBundle,
     meaning::{FlagsMeaning, Limits},
+    safety::demand_meanings,
     tables::Definitions,
 };
 use std::{
@@ -347,14 +348,7 @@ pub fn definitions(policy: &StoryPolicy, site: &SitePolicy) -> Result<Definition
             return Err(twice("safety property", name.as_str()));
         }
     }
-    for (name, property) in &all.safety {
-        let place = policy.places.get(&("safety property", name.to_string())).cloned();
-        property.has_meaning(all.flags.as_ref()).map_err(|why| FileError {
-            message: format!("the safety property `{name}` cannot be looked at: {why}"),
-            span: place,
-            help: None,
-        })?;
-    }
+    demand_meanings(&all, &policy.places)?;
     all.folders.entry(crate::pattern::DEFAULT_FOLDER.to_owned()).or_insert_with(|| ".".to_owned());
     Ok(all)
 }

@@ -29,8 +29,8 @@
 //! }
 //! ```
 
-mod argument;
 mod approval;
+mod argument;
 mod bundle;
 mod calls;
 mod capability;
@@ -56,8 +56,8 @@ mod trust;
 mod url;
 mod variant;
 
-pub use argument::{Argument, ParameterError, ParameterKind};
 pub use approval::{APPROVAL_BYTES_MAX, Approval, ApprovalError, ApprovedPlan, Sought, Statement, approved};
+pub use argument::{Argument, ParameterError, ParameterKind};
 pub use bundle::{Bundle, BundleError, VerifiedBundle, pack, sign};
 pub use calls::is_header_value;
 pub use capability::{Capabilities, FileRight};
@@ -78,6 +78,6 @@ pub use story_policy::{OnFail, StoryPolicy};
 pub use tables::Definitions;
 pub use trigger::{Attribution, Baseline, NoData, Sentence, Severity, Trigger, parse_story_triggers};
 pub use trigger_tests::{Times, TriggerTest, TriggerTests};
-pub use url::HttpUrl;
 pub use trust::{APPROVER, PublicKey, SecretKey, TrustRoot, TrustedKey};
+pub use url::HttpUrl;
 pub use variant::{UnknownVariant, Variant};

@@ -4,10 +4,10 @@
 use crate::{
     FileError, Name, PointerPattern,
     meaning::FlagsMeaning,
-    tables::{duration, name, relative_file},
+    tables::{Definitions, duration, name, relative_file},
 };
 use serde::Deserialize;
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, ops::Range, time::Duration};
 use toml::Spanned;
 
 /// Approvals that a property may demand.
@@ -64,7 +64,7 @@ impl fmt::Display for ValueAt {
 
 impl SafetyProperty {
     /// Whether the flags that it is told by have a meaning.
-    pub(crate) fn has_meaning(&self, flags: Option<&FlagsMeaning>) -> Result<(), String> {
+    fn has_meaning(&self, flags: Option<&FlagsMeaning>) -> Result<(), String> {
         for condition in &self.holds_while {
             let ValueAt::Flag(flag) = &condition.at else { continue };
             let Some(flags) = flags else {
@@ -104,6 +104,24 @@ pub(crate) fn properties(
     raw: &BTreeMap<Spanned<String>, RawSafety>,
 ) -> Result<BTreeMap<Name, SafetyProperty>, FileError> {
     raw.iter().map(|(key, raw)| Ok((name(key)?, raw.parse()?))).collect()
+}
+
+/// Demands that what every property is told by has a meaning; `places` are those of the story's names.
+///
+/// # Errors
+/// [`FileError`] that names the property.
+pub(crate) fn demand_meanings(
+    all: &Definitions,
+    places: &BTreeMap<(&'static str, String), Range<usize>>,
+) -> Result<(), FileError> {
+    for (name, property) in &all.safety {
+        property.has_meaning(all.flags.as_ref()).map_err(|why| FileError {
+            message: format!("the safety property `{name}` cannot be looked at: {why}"),
+            span: places.get(&("safety property", name.to_string())).cloned(),
+            help: None,
+        })?;
+    }
+    Ok(())
 }
 
 impl RawSafety {

@@ -4,8 +4,8 @@
 //! touches a clock, an environment, a file or a socket. The [`RunState`] machine is the same code live (every record
 //! passes through it before it is written) and when a journal is read back.
 
-mod checklist;
 pub mod chart;
+mod checklist;
 mod effect;
 mod execute;
 mod plan;
