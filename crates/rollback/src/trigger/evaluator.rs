@@ -50,6 +50,8 @@ pub(super) enum Due {
     Slot(u32),
     /// There could have been data for this rule by now.
     Rule(u32),
+    /// The points of a slot that went stale have left its window.
+    Sweep(u32),
 }
 
 /// Evaluates rules; see the module.
@@ -129,6 +131,8 @@ impl Evaluator {
             evaluator.tallies[slot.atom as usize].change(slot.standing, slot.is_pending(), true);
             if let Some(at) = slot.stale_at(&evaluator.atoms[slot.atom as usize]).filter(|_| slot.is_timed) {
                 evaluator.timers.push((-at, Due::Slot(as_u32(index))));
+            } else if let Some(at) = slot.empty_at(&evaluator.atoms[slot.atom as usize]) {
+                evaluator.timers.push((-at, Due::Sweep(as_u32(index))));
             }
         }
         for (index, rule) in evaluator.rules.iter().enumerate() {
@@ -194,17 +198,21 @@ impl Evaluator {
             return Lookup::Full;
         }
         let key = as_u32(self.state.series.len());
-        let slots = sides.into_iter().map(|(atom, side)| (self.slot(atom, key, series), side)).collect();
+        let slots = sides.into_iter().map(|(atom, side)| (self.slot(atom, side, key, series), side)).collect();
         self.state.series.push(Watched { series: series.clone(), slots, was_interrupted: false });
         self.keys.insert(series.clone(), key);
         Lookup::Watched(SeriesKey(key))
     }
 
     /// The slot of an atom on a new series; a ratio has one for both of its series.
-    fn slot(&mut self, atom: u32, key: u32, series: &Series) -> u32 {
+    fn slot(&mut self, atom: u32, side: u8, key: u32, series: &Series) -> u32 {
         let term = &self.atoms[atom as usize].term;
         let is_ratio = term.value.selectors().len() == 2;
         if is_ratio && let Some(slot) = self.ratios.get(&(atom, series.labels().clone())) {
+            if side == 0 {
+                // It is shown by its numerator, whichever came first.
+                self.state.slots[*slot as usize].series = key;
+            }
             return *slot;
         }
         let slot = as_u32(self.state.slots.len());
@@ -388,6 +396,12 @@ impl Evaluator {
                     self.dirty.push(rule);
                     continue;
                 }
+                Due::Sweep(index) => {
+                    let slot = &mut self.state.slots[index as usize];
+                    let gone = slot.sweep(&self.atoms[slot.atom as usize], at);
+                    self.state.points = self.state.points.saturating_sub(gone);
+                    continue;
+                }
             };
             let slot = &mut self.state.slots[index as usize];
             let atom = &self.atoms[slot.atom as usize];
@@ -399,6 +413,9 @@ impl Evaluator {
                     slot.go_stale();
                     tally.change(slot.standing, slot.is_pending(), true);
                     self.dirty.push(atom.rule);
+                    if let Some(empty_at) = slot.empty_at(atom) {
+                        self.timers.push((-empty_at, Due::Sweep(index)));
+                    }
                 }
             }
         }

@@ -178,12 +178,7 @@ impl Slot {
 
     /// Decides what all samples up to `at` say. Gives how many points it keeps fewer than before.
     pub fn judge(&mut self, atom: &Atom, at: i64, around: &Around, scratch: &mut Vec<f64>) -> isize {
-        let mut gone = 0;
-        if let Some(window_ms) = atom.term.value.window_ms() {
-            for side in &mut self.sides {
-                gone += side.window.expire(at.saturating_sub(window_ms));
-            }
-        }
+        let gone = self.sweep(atom, at);
         let judged = self.compared(atom, at, scratch);
         let threshold = match atom.term.threshold {
             Threshold::Fixed(number) => Some(number),
@@ -286,6 +281,18 @@ impl Slot {
         }
     }
 
+    /// When the last of its points leaves its window; `None` when it keeps none.
+    pub fn empty_at(&self, atom: &Atom) -> Option<i64> {
+        let newest = self.sides.iter().filter_map(|s| s.window.newest()).max()?;
+        Some(newest.saturating_add(atom.term.value.window_ms()?))
+    }
+
+    /// Lets go of what has left the window; says how many points that were.
+    pub fn sweep(&mut self, atom: &Atom, at: i64) -> usize {
+        let Some(window_ms) = atom.term.value.window_ms() else { return 0 };
+        self.sides.iter_mut().map(|s| s.window.expire(at.saturating_sub(window_ms))).sum()
+    }
+
     /// Drops every sample; what was learned stays.
     pub fn forget(&mut self, term: &Term) {
         let learner = self.learner.take();
@@ -307,13 +314,15 @@ impl Side {
     /// Keeps a point, if there is one and room for it.
     fn keep(&mut self, at: i64, value: Option<f64>, window_ms: i64, around: &Around) -> isize {
         self.last = Some(at);
-        let Some(value) = value else { return 0 };
-        if around.points_left == 0 {
+        let gone = self.window.expire(at.saturating_sub(window_ms));
+        let more = isize::from(value.is_some()) - isize::try_from(gone).unwrap_or(isize::MAX);
+        let Some(value) = value else { return more };
+        if around.points_left + gone == 0 {
             self.overflown_until = Some(at.saturating_add(window_ms));
             return 0;
         }
         self.window.push(at, value);
-        1
+        more
     }
 
     /// Counts events: the sample itself, or what a counter's total grew by.

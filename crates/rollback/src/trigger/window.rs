@@ -26,6 +26,11 @@ impl Window {
         before - self.points.len()
     }
 
+    /// When the newest point was.
+    pub fn newest(&self) -> Option<i64> {
+        self.points.back().map(|(at, _)| *at)
+    }
+
     pub fn len(&self) -> usize {
         self.points.len()
     }

@@ -131,7 +131,7 @@ fn there_are_four_answers_and_each_comes_at_its_time() {
     use Answer::{Breach, Error, NoData, Ok};
     // 5 minutes without a sample are borne, a millisecond more is no data.
     let gone = 60_000.0_f64.mul_add(7.0, 1.0) / 60_000.0;
-    assert_eq!(answers("m > 5", "m 0*2 6 _*9\nother 0*12"), [(0.0, Ok), (2.0, Breach)]);
+    assert_eq!(answers("m > 5", "m 0*2 6 _*9\nother 0*12"), [(0.0, Ok), (2.0, Breach), (gone, NoData)]);
     assert_eq!(answers("m > 5 or o > 5", "m 0*2 6 _*9\no 0*12"), [(0.0, Ok), (2.0, Breach), (gone, NoData)]);
     assert_eq!(answers("m > 5", "m 0 NaN 0 6"), [(0.0, Ok), (1.0, Error), (2.0, Ok), (3.0, Breach)]);
     // One that is unknown does not matter where the other decides alone.
