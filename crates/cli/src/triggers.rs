@@ -35,13 +35,13 @@ pub fn of(site: &Site, story: Option<&StoryId>) -> Result<Vec<TriggerRule>> {
             .cause(format!("neither {} nor {} exists", policy.display(), own.display())));
     }
     let mut rules = Vec::new();
-    let mut of_story = None;
+    let mut story_policy = None;
     if policy.exists() {
         let text = read_text(&policy)?;
         let parsed = StoryPolicy::parse(&text, id).map_err(|e| CliError::in_file(&policy, &text, e))?;
         rules =
             compile(&site.policy, story, &parsed.triggers, &text).map_err(|e| CliError::in_file(&policy, &text, e))?;
-        of_story = Some(parsed);
+        story_policy = Some(parsed);
     }
     if own.exists() {
         if !rules.is_empty() {
@@ -51,7 +51,9 @@ pub fn of(site: &Site, story: Option<&StoryId>) -> Result<Vec<TriggerRule>> {
         }
         let text = read_text(&own)?;
         let parsed = parse_story_triggers(&text).map_err(|e| CliError::in_file(&own, &text, e))?;
-        of_story.map_or(Ok(()), |story| story.fits(&parsed)).map_err(|e| CliError::in_file(&own, &text, e))?;
+        if let Some(policy) = &story_policy {
+            policy.admits(&parsed).map_err(|e| CliError::in_file(&own, &text, e))?;
+        }
         rules = compile(&site.policy, story, &parsed, &text).map_err(|e| CliError::in_file(&own, &text, e))?;
     }
     Ok(rules)

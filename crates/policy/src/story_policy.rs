@@ -169,24 +169,22 @@ impl StoryPolicy {
             places,
             limits: raw.limits,
         };
-        policy.fits(&policy.triggers)?;
+        policy.admits(&policy.triggers)?;
         Ok(policy)
     }
 
-    /// Demands that no trigger of the story, in this file or in its own, acts by itself where `manual-only` forbids it.
+    /// Whether `triggers`, wherever they stand, may be this story's.
     ///
     /// # Errors
-    /// [`FileError`] at the trigger.
-    pub fn fits(&self, triggers: &[Trigger]) -> Result<(), FileError> {
-        match triggers.iter().find(|trigger| trigger.auto && self.manual_only) {
-            None => Ok(()),
+    /// [`FileError`] in the triggers' file: one acts by itself, and the story is a person's alone.
+    pub fn admits(&self, triggers: &[Trigger]) -> Result<(), FileError> {
+        match triggers.iter().find(|t| t.auto && self.manual_only) {
             Some(trigger) => {
-                let message = format!(
-                    "the trigger `{}` has `auto = true`, but story {} is `manual-only`: nothing applies it by itself",
-                    trigger.name, self.id
-                );
-                Err(FileError::at(trigger.span.clone(), message).help("set `auto = false`: people are asked then"))
+                let message = format!("story {} is `manual-only`: no trigger may take it back by itself", self.id);
+                Err(FileError::at(trigger.auto_span.clone(), message)
+                    .help("set `auto = false`: a person is asked then"))
             }
+            None => Ok(()),
         }
     }
 

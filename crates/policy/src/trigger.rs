@@ -43,6 +43,8 @@ pub struct Trigger {
     pub attribution: Option<Attribution>,
     /// How its baseline is learned, or what it is; only where a rule speaks of one.
     pub baseline: Option<Baseline>,
+    /// Where its `auto` stands.
+    pub(crate) auto_span: Range<usize>,
     /// Its table.
     pub span: Range<usize>,
 }
@@ -224,6 +226,7 @@ impl RawTrigger {
             clear: self.clear.as_ref().map(sentence),
             severity: self.severity,
             auto: *self.auto.get_ref(),
+            auto_span: self.auto.span(),
             no_data: self.no_data,
             stale_after: length(self.stale_after.as_ref(), STALE_AFTER)?,
             feeds,

@@ -96,6 +96,11 @@ pub fn furnish(dir: &Path, parts: &Parts, stories: &[&Story], key: &Path) -> Res
     let host = fs::read_to_string(dir.join(practice::HOST))?;
     let policy = dir.join("policies/site.toml");
     fs::write(&policy, fs::read_to_string(&policy)?.replace("//127.0.0.1:", &format!("//{}:", host.trim())))?;
+    fs::create_dir(dir.join("policies/triggers"))?;
+    for story in stories {
+        let file = format!("policies/triggers/{}.toml", story.id);
+        fs::copy(repo().join(&file), dir.join(&file)).with_context(|| format!("copying {file}"))?;
+    }
     let public = run(Command::new(&parts.unship).arg("keygen").arg(key))?;
     let trust = format!(
         "# The keys that may sign bundles of this practice site.\nversion = 1\n\n[keys.practice-release]\npublic = \"{}\"\n\

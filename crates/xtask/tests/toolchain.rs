@@ -1,4 +1,4 @@
-//! The guests' toolchain, the Debian way: made once, kept in the cache, and it builds a guest. And Python.
+//! The guests' toolchain, the Debian way: made once, kept in the cache, and it builds a guest. And Python and promtool.
 
 #[expect(dead_code, reason = "the test builds a guest of its own")]
 #[path = "../src/guests.rs"]
@@ -22,6 +22,18 @@ fn python_is_there_once_it_was_asked_for() {
     toolchain::python::need().expect("it is there, or apt-get installs it");
     let version = Command::new("python3").arg("--version").output().expect("it starts");
     assert!(version.status.success());
+}
+
+#[test]
+fn promtool_is_there_once_it_was_asked_for() {
+    let promtool = toolchain::promtool::need().expect("it is there, or Debian's package is fetched");
+    assert!(Command::new(promtool).arg("--version").output().expect("it starts").status.success());
+    if Command::new("apt-get").arg("--version").output().is_ok() {
+        let cache = tempfile::tempdir().expect("a temporary folder");
+        let promtool = toolchain::promtool::debians(cache.path()).expect("Debian's package is fetched");
+        assert_eq!(promtool, toolchain::promtool::debians(cache.path()).expect("it is there"), "and kept");
+        assert!(Command::new(promtool).arg("--version").output().expect("it starts").status.success());
+    }
 }
 
 #[test]

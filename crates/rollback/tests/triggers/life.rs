@@ -147,7 +147,7 @@ fn late_duplicate_and_out_of_order_samples() {
     let Lookup::Watched(key) = evaluator.series(&Series::new("m", [].into()).expect("a series")) else {
         panic!("a rule speaks of it");
     };
-    let mut take = |evaluator: &mut Evaluator, minute, value| evaluator.observe(key, Sample { at: at(minute), value });
+    let take = |evaluator: &mut Evaluator, minute, value| evaluator.observe(key, Sample { at: at(minute), value });
     assert_eq!(take(&mut evaluator, 3, 0.0), Observed::Taken);
     assert_eq!(take(&mut evaluator, 1, 6.0), Observed::Taken);
     assert_eq!(take(&mut evaluator, 3, 0.0), Observed::Taken);

@@ -9,6 +9,8 @@ pub const PM2: &str = include_str!("tree/pm2.sh");
 pub const NPM: &str = include_str!("tree/npm.sh");
 /// dbt, as pip would write it; `@PYTHON@` stands for the site's interpreter.
 pub const DBT: &str = "#!@PYTHON@\nimport sys\nfrom dbt.cli.main import cli\nsys.exit(cli())\n";
+/// Where feeds and general triggers begin in `policies/site.toml`.
+const FEEDS: &str = "# Where samples come from.";
 /// What names mean on a site with real parts; `@HOST@` stands for its address.
 const POLICY: &str = include_str!("../../../../policies/real/site.toml");
 
@@ -113,19 +115,24 @@ fn write(dir: &Path, files: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
-/// Replaces what names mean on the small site by what they mean on this one. Grants stay as they are: a story's policy
-/// loses only its definitions of names that the site defines.
+/// Replaces what names mean on the small site by what they mean on this one. Grants, feeds and triggers stay as they are: a
+/// story's policy loses only its definitions of names that the site defines.
 ///
 /// # Errors
 /// When a policy cannot be read or written.
 pub fn policies(dir: &Path, host: &str) -> Result<()> {
     let site = POLICY.replace("@HOST@", host).replace("@SITE@", &dir.display().to_string());
+    let small = fs::read_to_string(dir.join("policies/site.toml"))?;
+    let feeds = small.find(FEEDS).map(|at| &small[at..]).context("policies/site.toml has no feeds")?;
     for entry in fs::read_dir(dir.join("policies"))? {
         let path = entry?.path();
+        if path.is_dir() {
+            continue; // The triggers, which define no name.
+        }
         let story = fs::read_to_string(&path)?;
         fs::write(&path, without(&story, &definitions(&site)))?;
     }
-    fs::write(dir.join("policies/site.toml"), site)?;
+    fs::write(dir.join("policies/site.toml"), format!("{site}\n{feeds}"))?;
     Ok(())
 }
 

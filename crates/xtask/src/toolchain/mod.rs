@@ -8,6 +8,7 @@ mod debian;
 mod host;
 mod installed;
 pub mod process;
+pub mod promtool;
 pub mod python;
 mod rustup;
 

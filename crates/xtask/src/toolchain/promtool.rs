@@ -23,10 +23,15 @@ const VERSION: &str = "version 2.42.";
 /// When there is none and Debian's cannot be had.
 pub fn need() -> Result<PathBuf> {
     let own = PathBuf::from("promtool");
-    if is_right(&own) {
-        return Ok(own);
-    }
-    let place = cache::folder()?.join("promtool-2.42");
+    if is_right(&own) { Ok(own) } else { debians(&cache::folder()?) }
+}
+
+/// Debian's, kept in this cache.
+///
+/// # Errors
+/// As [`need`].
+pub fn debians(cache: &Path) -> Result<PathBuf> {
+    let place = cache.join("promtool-2.42");
     cache::once(&place, |dir| is_right(&dir.join("promtool")), fetch).context(
         "the differential test of the triggers needs promtool 2.42: install Debian 12's package `prometheus`, or put \
          promtool 2.42 on PATH",
@@ -53,7 +58,7 @@ fn fetch(to: &Path) -> Result<()> {
         download()?;
     }
     let deb = fs::read_dir(&work)?.next().context("apt-get downloaded nothing")??.path();
-    output(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&*work.path()))?;
+    output(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(work.path()))?;
     fs::rename(work.path().join("usr/bin/promtool"), to.join("promtool"))?;
     Ok(())
 }
