@@ -246,3 +246,24 @@ fn a_baseline_is_learned_of_what_is_well_before_the_story_was_shipped() {
     fixed.conduct.baseline_fixed = Some(10.0);
     assert_eq!(crate::play::fired(&play(&[fixed], &samples("m 20 21", MINUTE))), [1.0]);
 }
+
+#[test]
+fn every_sentence_of_the_documentation_is_one() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/triggers.md");
+    let text = std::fs::read_to_string(path).expect("the documentation");
+    let (_, table) = text.split_once("| sentence | holds when |\n|---|---|\n").expect("the table of sentences");
+    let rows = table.lines().take_while(|line| line.starts_with("| `"));
+    let sentences: Vec<&str> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    assert!(sentences.len() >= 11, "{sentences:?}");
+    for sentence in sentences {
+        Rule::parse(sentence).unwrap_or_else(|e| panic!("{sentence}: {e}"));
+    }
+    // Every unit of the grammar is one.
+    let (_, grammar) = text.split_once("time      =").expect("the grammar's units");
+    let units = grammar.lines().take(3).flat_map(|line| line.split('"').skip(1).step_by(2));
+    let units: Vec<&str> = units.collect();
+    assert!(units.len() > 20, "{units:?}");
+    for unit in units {
+        Rule::parse(&format!("m > 5 {unit}")).unwrap_or_else(|e| panic!("{unit}: {e}"));
+    }
+}
