@@ -252,3 +252,15 @@ fn what_is_wrong_with_a_feed_or_a_general_trigger_is_told_at_its_place() {
         assert_eq!(found.lines().next().unwrap_or_default(), at, "{to}: {}", error.message);
     }
 }
+
+#[test]
+fn the_example_of_a_new_site_is_a_trigger() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/templates/site.toml");
+    let text = fs::read_to_string(path).expect("the template");
+    let (_, example) = text.split_once("# [feeds.host-memory]").expect("the example");
+    let example = format!("# [feeds.host-memory]{example}");
+    let lines: Vec<&str> = example.lines().map(|line| line.trim_start_matches("# ").trim_start_matches('#')).collect();
+    let text = format!("[site]\nname = \"s\"\nbundles = \"bundles\"\n{}", lines.join("\n"));
+    let site = SitePolicy::parse(&text).expect("a site's policy");
+    assert_eq!(compile(&site, None, &site.triggers, &text).expect("its trigger").len(), 1);
+}
