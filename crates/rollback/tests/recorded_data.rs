@@ -389,6 +389,44 @@ fn promtools_notation_is_read() {
     assert_eq!(added[10], Some((0..10).fold(0.0, |sum, _| sum + 0.1)));
 }
 
+/// Each notation, its values as we read them: promtool has to find the same at each step, and none where there is none.
+#[test]
+fn promtool_reads_the_notation_alike() {
+    let promtool = std::env::var_os("UNSHIP_PROMTOOL").unwrap_or_else(|| "promtool".into());
+    let notations = [
+        "1 -2.5 +3e2 1e-3",
+        "_ 1 _x2 7",
+        "_x0 1x0 2",
+        "1x3 _ -1x1",
+        "0x2 5",
+        "1+2x3",
+        "1-1x2 9",
+        "-4+2x2",
+        "-1-1x1",
+        "1e1+1e-1x4",
+        "0+0.1x10",
+        ".5 1.",
+        "10-0.3x6 _ 2",
+    ];
+    let mut tests = "evaluation_interval: 1m\ntests:\n".to_owned();
+    for notation in notations {
+        tests.push_str(&format!("- input_series:\n  - series: m\n    values: '{notation}'\n  promql_expr_test:\n"));
+        for (minute, value) in parse_values(notation, 100).expect("it is valid").iter().enumerate() {
+            // Half a minute: what came a step before is not seen.
+            tests.push_str(&format!("  - expr: max_over_time(m[30s])\n    eval_time: {minute}m\n    exp_samples:\n"));
+            if let Some(value) = value {
+                tests.push_str(&format!("    - value: {value}\n"));
+            }
+        }
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("tests.yml"), tests).expect("written");
+    let mut command = std::process::Command::new(promtool);
+    let said = command.args(["test", "rules", "tests.yml"]).current_dir(dir.path()).output().expect("promtool runs");
+    let text = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success() && text.contains("SUCCESS"), "{text}");
+}
+
 #[test]
 fn notation_at_fault_is_told_at_its_place() {
     for (notation, at, wanted) in [

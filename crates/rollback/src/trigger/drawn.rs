@@ -2,6 +2,7 @@
 
 use super::{
     Conduct, Replay, Settings, Term, Threshold, TransitionKind, TriggerRule, Value, duration,
+    replay::POINTS_MAX,
     slot::{Around, Atom, Slot},
     unit, words,
 };
@@ -186,7 +187,7 @@ fn trace(
         let around = Around {
             is_watching: at > since.0.saturating_add(settling_ms),
             was_interrupted: false,
-            points_left: usize::MAX,
+            points_left: POINTS_MAX,
             is_quiet: fired.is_none_or(|fired| sample.at < fired),
         };
         slot.take(&atom, *side, at, sample.value, &around);

@@ -4,6 +4,9 @@ use super::{Answer, Evaluator, Lookup, Settings, Transition, TransitionKind, Tri
 use crate::signal::{Millis, Recording};
 use std::collections::BTreeSet;
 
+/// A recording is as large as whoever read it allowed: its points are not bounded once more.
+pub(super) const POINTS_MAX: usize = usize::MAX / 2;
+
 /// What rules would have done.
 #[derive(Debug, Clone, Default)]
 pub struct Replay {
@@ -16,11 +19,11 @@ pub struct Replay {
 /// Watches `recording` with `rules`, from its first sample up to `until`.
 pub fn replay(rules: Vec<TriggerRule>, recording: &mut Recording, until: Millis) -> Replay {
     let since = recording.span().map_or(until, |span| span.start);
-    // A recording is in order, and is as large as whoever read it allowed.
+    // A recording is in order.
     let settings = Settings {
         lateness_ms: 0,
         series_max: recording.series().len(),
-        points_max: usize::MAX,
+        points_max: POINTS_MAX,
         waiting_max: recording.series().len().saturating_add(recording.samples()),
         ..Settings::since(since)
     };
