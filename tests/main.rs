@@ -19,5 +19,6 @@ mod real;
 mod recovery;
 mod stories;
 mod support;
+mod triggers;
 mod trust;
 mod variants;

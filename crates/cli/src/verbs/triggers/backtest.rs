@@ -43,7 +43,7 @@ pub struct Args {
     /// When the story was shipped, in RFC 3339: from then on nothing teaches a baseline
     #[arg(long, value_name = "TIME", value_parser = shipped)]
     shipped: Option<i64>,
-    /// Writes the charts as SVG, into a folder, or one chart into a file
+    /// Writes the charts as SVG: one into a file named *.svg, or all into a folder
     #[arg(long, value_name = "FILE|DIR")]
     svg: Option<PathBuf>,
     /// Draws with ASCII alone, as without a UTF-8 locale
@@ -188,7 +188,8 @@ fn tell(out: Out, rule: &TriggerRule, n: usize, seen: &Replay, is_unseen: bool, 
     }
     match (is_unseen, fired) {
         (true, _) => out.text("  no data: no sample of it is in the files"),
-        (false, 0) => out.text(format!("  never fires; {pending} times its condition held, but not for long enough")),
+        (false, 0) if pending == 0 => out.text("  never fires"),
+        (false, 0) => out.text(format!("  never fires: its condition held {pending}x, never for long enough")),
         _ => {}
     }
     for file in files {
@@ -217,7 +218,11 @@ fn write(to: Option<&Path>, rule: &TriggerRule, charts: &[Drawn], count: usize) 
     let unwritable = |path: &Path, e: &std::io::Error| {
         CliError::user(format!("the chart cannot be written to {}", path.display())).because(e)
     };
-    let is_file = count == 1 && !to.is_dir();
+    let is_file = to.extension().is_some_and(|extension| extension == "svg");
+    if is_file && count > 1 {
+        return Err(CliError::user(format!("these are {count} charts, and {} is one file", to.display()))
+            .hint("name a folder, or one trigger by `--trigger`"));
+    }
     if !is_file {
         std::fs::create_dir_all(to).map_err(|e| unwritable(to, &e))?;
     }
