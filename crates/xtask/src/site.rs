@@ -74,12 +74,23 @@ pub fn lay_out_with_key(dir: &Path, parts: &Parts, stories: &[&Story], key: &Pat
     let dir = dir.canonicalize()?;
     let services = stories.iter().flat_map(|story| story.services).copied().collect();
     let complete = furnish(&dir, parts, stories, key)
+        .and_then(|()| triggers(&dir))
         .and_then(|()| start_services(&dir, &services))
         .and_then(|()| plan(&dir, parts, stories));
     if complete.is_err() {
         stop(&dir);
     }
     complete
+}
+
+/// All shipped triggers, with their unit tests: the feeds of the shipped site policy are those of this site.
+fn triggers(dir: &Path) -> Result<()> {
+    fs::create_dir(dir.join("policies/triggers"))?;
+    for entry in fs::read_dir(repo().join("policies/triggers"))? {
+        let path = entry?.path();
+        fs::copy(&path, dir.join("policies/triggers").join(path.file_name().unwrap_or_default()))?;
+    }
+    Ok(())
 }
 
 /// What makes a site of a tree: policies, a trust file, `.unship/`, signed bundles.
