@@ -74,23 +74,12 @@ pub fn lay_out_with_key(dir: &Path, parts: &Parts, stories: &[&Story], key: &Pat
     let dir = dir.canonicalize()?;
     let services = stories.iter().flat_map(|story| story.services).copied().collect();
     let complete = furnish(&dir, parts, stories, key)
-        .and_then(|()| triggers(&dir))
         .and_then(|()| start_services(&dir, &services))
         .and_then(|()| plan(&dir, parts, stories));
     if complete.is_err() {
         stop(&dir);
     }
     complete
-}
-
-/// All shipped triggers, with their unit tests: the feeds of the shipped site policy are those of this site.
-fn triggers(dir: &Path) -> Result<()> {
-    fs::create_dir(dir.join("policies/triggers"))?;
-    for entry in fs::read_dir(repo().join("policies/triggers"))? {
-        let path = entry?.path();
-        fs::copy(&path, dir.join("policies/triggers").join(path.file_name().unwrap_or_default()))?;
-    }
-    Ok(())
 }
 
 /// What makes a site of a tree: policies, a trust file, `.unship/`, signed bundles.
@@ -108,8 +97,9 @@ pub fn furnish(dir: &Path, parts: &Parts, stories: &[&Story], key: &Path) -> Res
     let policy = dir.join("policies/site.toml");
     fs::write(&policy, fs::read_to_string(&policy)?.replace("//127.0.0.1:", &format!("//{}:", host.trim())))?;
     fs::create_dir(dir.join("policies/triggers"))?;
-    for story in stories {
-        let file = format!("policies/triggers/{}.toml", story.id);
+    let own = stories.iter().flat_map(|story| [format!("{}.toml", story.id), format!("{}.test.toml", story.id)]);
+    for name in own.chain(["site.test.toml".to_owned()]) {
+        let file = format!("policies/triggers/{name}");
         fs::copy(repo().join(&file), dir.join(&file)).with_context(|| format!("copying {file}"))?;
     }
     let public = run(Command::new(&parts.unship).arg("keygen").arg(key))?;
