@@ -58,9 +58,10 @@ impl Real {
         Real(Site::laid_out(&["--real"]))
     }
 
-    /// With this story alone.
-    fn with(story: &str) -> Real {
-        Real(Site::laid_out(&["--real", "--story", story]))
+    /// With these stories alone.
+    fn with(stories: &[&str]) -> Real {
+        let stories = stories.iter().flat_map(|story| ["--story", story]);
+        Real(Site::laid_out(&["--real"].into_iter().chain(stories).collect::<Vec<_>>()))
     }
 
     /// What git says of the site.

@@ -27,10 +27,14 @@ struct Taken {
 }
 
 impl Taken {
-    fn new(story: &'static str, well: fn(&Real, bool)) -> Taken {
-        let site = Real::with(story);
+    /// On a site where the stories that it needs first are taken back already.
+    fn new(story: &'static str, needs: &[&str], well: fn(&Real, bool)) -> Taken {
+        let site = Real::with(&[needs, &[story]].concat());
         let policy = site.read("policies/site.toml").replacen("[site]\n", "[site]\nrehearsal = true\n", 1);
         site.write("policies/site.toml", &policy);
+        for need in needs {
+            let _ = site.unship(["apply", need, "--yes"]).exits(0);
+        }
         well(&site, false);
         let before = Taken::look(&site);
         Taken { site, story, before, well }
@@ -137,7 +141,7 @@ fn engines(site: &Real, expected: [&str; 4]) {
 
 #[test]
 fn story_1_3_leaves_duckdb_on_real_parts() {
-    let story = Taken::new("1.3", |site, applied| {
+    let story = Taken::new("1.3", &[], |site, applied| {
         engines(site, [if applied { "simple" } else { "duckdb" }, "pyairbyte", "sessions", "dbt"]);
         let answer = site.get("analytics", "/revenue", None);
         assert_eq!(answer.status, if applied { 200 } else { 500 }, "{answer:?}");
@@ -148,7 +152,7 @@ fn story_1_3_leaves_duckdb_on_real_parts() {
 
 #[test]
 fn story_1_2_leaves_pyairbyte_on_real_parts() {
-    let story = Taken::new("1.2", |site, applied| {
+    let story = Taken::new("1.2", &[], |site, applied| {
         let engine = if applied { "stub" } else { "pyairbyte" };
         engines(site, ["duckdb", engine, "sessions", "dbt"]);
         if applied {
@@ -164,7 +168,7 @@ fn story_1_2_leaves_pyairbyte_on_real_parts() {
 
 #[test]
 fn story_1_4_leaves_dbt_on_real_parts() {
-    let story = Taken::new("1.4", |site, applied| {
+    let story = Taken::new("1.4", &[], |site, applied| {
         engines(site, ["duckdb", "pyairbyte", "sessions", if applied { "simple" } else { "dbt" }]);
         if applied {
             assert_eq!(site.processes(".venv/bin/dbt run"), Vec::<u32>::new());
@@ -179,8 +183,8 @@ fn story_1_4_leaves_dbt_on_real_parts() {
 
 #[test]
 fn story_1_1_5_fails_closed_on_real_parts() {
-    let story = Taken::new("1.1.5", |site, applied| {
-        engines(site, ["duckdb", "pyairbyte", if applied { "closed" } else { "sessions" }, "dbt"]);
+    let story = Taken::new("1.1.5", &["1.2", "1.3", "1.4"], |site, applied| {
+        engines(site, ["simple", "stub", if applied { "closed" } else { "sessions" }, "simple"]);
         let statuses: BTreeSet<u16> = ["/reports", "/analytics", "/orders", "/admin"]
             .into_iter()
             .flat_map(|path| [site.get("api", path, None).status, site.get("api", path, Some(KEY)).status])
@@ -197,7 +201,7 @@ fn story_1_1_5_fails_closed_on_real_parts() {
 
 #[test]
 fn story_1_8_restores_the_tests_and_documents_from_before_it_on_real_parts() {
-    let story = Taken::new("1.8", |site, applied| {
+    let story = Taken::new("1.8", &[], |site, applied| {
         engines(site, ["duckdb", "pyairbyte", "sessions", "dbt"]);
         let difference =
             site.git(&["diff", "--name-only", if applied { "before-1.8" } else { "HEAD" }, "--", "tests", "docs"]);

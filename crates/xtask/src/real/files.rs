@@ -1,7 +1,7 @@
 //! The files of a site with real parts. What both sites have alike is the small one's.
 
 use anyhow::{Context as _, Result};
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 /// pm2 as the site runs it.
 pub const PM2: &str = include_str!("tree/pm2.sh");
@@ -82,6 +82,8 @@ pub const FILES: &[(&str, &str)] = &[
     (".cache/pyairbyte/.index", "1 stream\n"),
     (".cache/pyairbyte/orders.state.json", "{\"cursor\": 1200}\n"),
 ];
+/// A key that the api knows, with the digest of it that `.cache/security/.sessions` has.
+const KEY: (&str, &str) = ("config/practice.key", "practice-key");
 /// Of the Python process.
 const AIRBYTE: &[(&str, &str)] = &[
     ("airbyte/__init__.py", include_str!("tree/airbyte/__init__.py")),
@@ -95,7 +97,9 @@ const AIRBYTE: &[(&str, &str)] = &[
 pub fn lay_out(dir: &Path) -> Result<()> {
     // For sockets.
     fs::create_dir_all(dir.join("run"))?;
-    write(dir, FILES)
+    write(dir, FILES)?;
+    write(dir, &[KEY])?;
+    Ok(fs::set_permissions(dir.join(KEY.0), fs::Permissions::from_mode(0o600))?)
 }
 
 /// Writes the stand-in for PyAirbyte among an environment's packages.
