@@ -4,7 +4,7 @@
 use crate::{
     Capabilities, ChecklistItem, Digest, FileError, FileRight, Name, OnFail, PathPattern, Place, PointerPattern,
     SitePolicy, StoryPolicy, Unit, UnitKind, UnknownVariant, Variant, VerifiedBundle,
-    meaning::{FlagsMeaning, Limits},
+    meaning::{FlagsFormat, FlagsMeaning, Limits},
     safety::demand_meanings,
     tables::Definitions,
 };
@@ -249,10 +249,12 @@ impl Fit<'_> {
             }
         }
         if let (Some((flag, values)), flags) = (asked.flags_set.iter().next(), &definitions.flags) {
-            let Some(FlagsMeaning { values: known, .. }) = flags else {
+            let Some(FlagsMeaning { values: known, format, .. }) = flags else {
                 return Err(no_meaning("flags.set", flag.as_str()));
             };
-            if let Some(value) = values.iter().find(|v| !known.contains_key(*v)) {
+            // Which variants a flag of flagd's has stands in its file.
+            let open = *format == FlagsFormat::Flagd;
+            if let Some(value) = values.iter().find(|v| !open && !known.contains_key(*v)) {
                 return Err(no_meaning("flags.set", value));
             }
         }

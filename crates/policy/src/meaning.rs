@@ -246,12 +246,23 @@ pub struct SelectorMeaning {
 /// Where the site's feature flags live.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlagsMeaning {
-    /// YAML file, relative to the site.
+    /// The file, relative to the site.
     pub file: String,
+    /// How it holds them.
+    pub format: FlagsFormat,
     /// JSON pointer of a flag's scalar, with `{flag}` for its name, such as `/flags/{flag}/enabled`.
     pub pointer: String,
     /// Flag value (`on`, `off`, a variant) → the scalar as written in the file (`true`, `false`).
     pub values: BTreeMap<String, String>,
+}
+
+/// How a file holds feature flags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlagsFormat {
+    /// One scalar a flag, at `pointer`, written as `values` say.
+    Scalars,
+    /// flagd's JSON: a flag's value is the name of its default variant, or `off` while its state is `DISABLED`.
+    Flagd,
 }
 
 /// What one step may use up. Every limit has a safe default; a policy may set it lower or higher.

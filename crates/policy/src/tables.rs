@@ -5,7 +5,9 @@ use crate::{
     Capabilities, FileError, FileRight, Name, PathPattern, PointerPattern,
     calls::{RawGitMeaning, RawHttpMeaning},
     duration::{parse_bytes, parse_duration},
-    meaning::{CommandMeaning, FlagsMeaning, GitMeaning, HttpMeaning, Limits, SelectorMeaning, ServiceMeaning},
+    meaning::{
+        CommandMeaning, FlagsFormat, FlagsMeaning, GitMeaning, HttpMeaning, Limits, SelectorMeaning, ServiceMeaning,
+    },
     outside::{RawCommand, RawSelector, RawService},
     safety::{RawSafety, SafetyProperty, properties},
 };
@@ -221,7 +223,11 @@ impl RawCapabilities {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct RawFlagsMeaning {
     file: Spanned<String>,
-    pointer: Spanned<String>,
+    #[serde(default)]
+    format: Option<Spanned<String>>,
+    #[serde(default)]
+    pointer: Option<Spanned<String>>,
+    #[serde(default)]
     values: BTreeMap<String, String>,
 }
 
@@ -331,17 +337,44 @@ pub(crate) fn relative_file(raw: &Spanned<String>) -> Result<String, FileError> 
 
 impl RawFlagsMeaning {
     fn parse(&self) -> Result<FlagsMeaning, FileError> {
-        let pointer = self.pointer.get_ref();
+        let file = relative_file(&self.file)?;
+        match self.format.as_ref().map(|format| (format.get_ref().as_str(), format.span())) {
+            None => {}
+            Some(("flagd", span)) => {
+                if self.pointer.is_some() || !self.values.is_empty() {
+                    let message =
+                        "flagd's format says where a flag is and what its variants are: no `pointer`, no `values`";
+                    return Err(FileError::at(span, message));
+                }
+                if !file.ends_with(".json") {
+                    return Err(FileError::at(
+                        self.file.span(),
+                        "a file in flagd's format is JSON, and ends in `.json`",
+                    ));
+                }
+                let values = BTreeMap::new();
+                return Ok(FlagsMeaning { file, format: FlagsFormat::Flagd, pointer: String::new(), values });
+            }
+            Some((other, span)) => {
+                return Err(FileError::at(span, format!("unknown format {other:?}"))
+                    .help("`flagd`, or none: then `pointer` and `values` say how a flag is written"));
+            }
+        }
+        let Some(raw) = &self.pointer else {
+            return Err(FileError::at(self.file.span(), "missing field `pointer`: where in the file a flag is"));
+        };
+        let pointer = raw.get_ref();
         if !pointer.starts_with('/') || !pointer.contains("{flag}") {
             return Err(FileError::at(
-                self.pointer.span(),
+                raw.span(),
                 "a pointer starts with `/` and holds `{flag}`, such as `/flags/{flag}/enabled`",
             ));
         }
         if self.values.is_empty() {
-            return Err(FileError::at(self.pointer.span(), "`values` is empty: no flag could be read or set"));
+            return Err(FileError::at(raw.span(), "`values` is empty: no flag could be read or set"));
         }
-        Ok(FlagsMeaning { file: relative_file(&self.file)?, pointer: pointer.clone(), values: self.values.clone() })
+        let (format, pointer, values) = (FlagsFormat::Scalars, pointer.clone(), self.values.clone());
+        Ok(FlagsMeaning { file, format, pointer, values })
     }
 }
 

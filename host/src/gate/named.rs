@@ -32,6 +32,19 @@ impl Gate {
         meaning.ok_or_else(|| Refusal::UnknownName("no `[flags]` in the policies".to_owned()).into())
     }
 
+    /// The flags file itself: what somebody put in its place, or on the way to it, is not followed.
+    fn find_flags(&mut self, meaning: &FlagsMeaning) -> Call<crate::tree::Found> {
+        let found = self.find_named(&format!("site:{}", meaning.file))?;
+        let is_link = found.object.is_some_and(|object| object.kind == super::Kind::Symlink);
+        if !is_link && found.place.path == std::path::Path::new(&meaning.file) {
+            return Ok(found);
+        }
+        self.forget(&found);
+        let rule = "a symlink stands in its place or on the way to it, and none is followed";
+        let denial = self.denial(format!("reaching the flags file {}", meaning.file), rule);
+        Err(self.deny_call(denial))
+    }
+
     /// `feature-flags.get`.
     ///
     /// # Errors
@@ -39,7 +52,7 @@ impl Gate {
     pub fn flag_get(&mut self, flag: &str) -> Call<String> {
         let name = self.demand_named("flags.get", flag)?;
         let meaning = self.flags_meaning()?;
-        let found = self.find_named(&meaning.file)?;
+        let found = self.find_flags(&meaning)?;
         let text = self.read_whole(&found);
         self.forget(&found);
         flag_value(&meaning, &text?, &name)
@@ -55,7 +68,7 @@ impl Gate {
             Err(denial) => return Err(self.deny_call(denial)),
         };
         let meaning = self.flags_meaning()?;
-        let found = self.find_named(&meaning.file)?;
+        let found = self.find_flags(&meaning)?;
         let result = self.flag_set_in(&meaning, &found, &name, value);
         self.forget(&found);
         result
@@ -76,12 +89,14 @@ impl Gate {
         }
         let effect = Effect::FlagSet { flag: flag.to_string(), from, to: value.to_owned() };
         let handle = self.install(found, Source::Bytes(&edited.bytes), effect)?;
-        let read_back = self.world.tree.read(handle, crate::tree::PIECE, 0);
         self.world.tree.release(handle);
-        let first = &edited.bytes[..edited.bytes.len().min(crate::tree::PIECE)];
-        match read_back {
-            Ok(bytes) if bytes == first => Ok(()),
-            _ => Err(Refusal::Failed(format!("the flag {flag} does not read back as {value}")).into()),
+        let again = self.find_flags(meaning)?;
+        let read_back = self.read_whole(&again);
+        self.forget(&again);
+        if read_back? == edited.bytes {
+            Ok(())
+        } else {
+            Err(Refusal::Failed(format!("the flag {flag} does not read back as {value}")).into())
         }
     }
 

@@ -3,8 +3,10 @@
 //! Pure functions over the file's bytes. The gate reads the file and replaces it, so that a planned change takes the
 //! same way through the overlay.
 
+mod flagd;
+
 use crate::edit::{self, EditError, Edited, Format};
-use unship_policy::meaning::{FlagsMeaning, Name};
+use unship_policy::meaning::{FlagsFormat, FlagsMeaning, Name};
 
 /// Why a flag can be neither read nor set. Each names the file and the flag's pointer in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +20,8 @@ pub enum FlagError {
     UnknownScalar { file: String, flag: Name, pointer: String, found: String, known: String },
     #[error("{file}: the flag `{flag}` ({pointer}) has no value `{value}`; the policy knows {known}")]
     UnknownValue { file: String, flag: Name, pointer: String, value: String, known: String },
+    #[error("{file}: the flag `{flag}` cannot be read or set: {why}")]
+    Flagd { file: String, flag: Name, why: String },
 }
 
 /// The value of `flag` as policy spells it.
@@ -25,6 +29,9 @@ pub enum FlagError {
 /// # Errors
 /// [`FlagError`].
 pub fn read(meaning: &FlagsMeaning, bytes: &[u8], flag: &Name) -> Result<String, FlagError> {
+    if meaning.format == FlagsFormat::Flagd {
+        return flagd::read(meaning, bytes, flag);
+    }
     let pointer = pointer_of(meaning, flag);
     let found = edit::get_scalar(format_of(meaning), bytes, &pointer).map_err(|e| wrong(meaning, flag, &pointer, e))?;
     match meaning.values.iter().find(|(_, written)| **written == found) {
@@ -45,6 +52,9 @@ pub fn read(meaning: &FlagsMeaning, bytes: &[u8], flag: &Name) -> Result<String,
 /// # Errors
 /// [`FlagError`].
 pub fn write(meaning: &FlagsMeaning, bytes: &[u8], flag: &Name, value: &str) -> Result<Edited, FlagError> {
+    if meaning.format == FlagsFormat::Flagd {
+        return flagd::write(meaning, bytes, flag, value);
+    }
     let pointer = pointer_of(meaning, flag);
     let Some(written) = meaning.values.get(value) else {
         return Err(FlagError::UnknownValue {
@@ -89,6 +99,7 @@ mod tests {
     fn meaning() -> FlagsMeaning {
         FlagsMeaning {
             file: "config/feature-flags.yaml".into(),
+            format: FlagsFormat::Scalars,
             pointer: "/flags/{flag}/enabled".into(),
             values: [("on", "true"), ("off", "false")].map(|(k, v)| (k.into(), v.into())).into(),
         }
