@@ -203,7 +203,7 @@ mod tests {
             let value = if half / 2 == 2 { 1000.0 } else { 10.0 };
             assert_eq!(
                 learner.baseline().is_some(),
-                half >= 6,
+                half > 6,
                 "five samples at least, and a slice that is over: {half}"
             );
             learner.learn(half * 500, value, 24_000, 5);
