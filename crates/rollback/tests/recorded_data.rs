@@ -410,7 +410,9 @@ fn promtool_reads_the_notation_alike() {
     ];
     let mut tests = "evaluation_interval: 1m\ntests:\n".to_owned();
     for notation in notations {
-        tests.push_str(&format!("- input_series:\n  - series: m\n    values: '{notation}'\n  promql_expr_test:\n"));
+        tests.push_str(&format!(
+            "- interval: 1m\n  input_series:\n  - series: m\n    values: '{notation}'\n  promql_expr_test:\n"
+        ));
         for (minute, value) in parse_values(notation, 100).expect("it is valid").iter().enumerate() {
             // Half a minute: what came a step before is not seen.
             tests.push_str(&format!("  - expr: max_over_time(m[30s])\n    eval_time: {minute}m\n    exp_samples:\n"));
