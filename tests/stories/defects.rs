@@ -20,10 +20,10 @@ const INGESTION_STUB: &str = "tools/data-services/stubs/ingestion-stub.js";
 const WRAPPER: &str = "tools/data-services/pyairbyte-wrapper.js";
 const ENGINE: &str = "tools/data-services/transformation-engine.js";
 const ENGINE_STUB: &str = "tools/data-services/stubs/simple-transformation.js";
-const FLAGS: &str = "config/feature-flags.yaml";
+pub const FLAGS: &str = "config/feature-flags.yaml";
 
 /// The seed's script in the folder `cwd`, where every command that is not the system's own ends with `status`.
-fn seed(site: &Site, story: &str, cwd: &Path, status: u8) -> Ran {
+pub fn seed(site: &Site, story: &str, cwd: &Path, status: u8) -> Ran {
     let bin = site.outside().join("seed-bin");
     fs::create_dir_all(&bin).expect("a folder");
     for name in ["npm", "pm2", "pkill", "node", "git"] {
@@ -75,7 +75,7 @@ fn rehearsal(story: &str) -> Rehearsal {
 
 /// Refused before anything is changed, with these words.
 #[track_caller]
-fn is_refused(site: &Rehearsal, story: &str, words: &[&str]) {
+pub fn is_refused(site: &Rehearsal, story: &str, words: &[&str]) {
     let before = fingerprint(&site.path());
     let refused = site.unship(["apply", story, "--yes"]).exits(3);
     let _ = words.iter().fold(refused, |refused, words| refused.says(words));

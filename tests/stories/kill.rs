@@ -4,6 +4,11 @@ use super::Story;
 use crate::recovery::kill::killed_anywhere;
 
 #[test]
+fn a_run_of_1_1_5_killed_anywhere_goes_on_or_back() {
+    killed_anywhere(&Story::of("1.1.5").original(), 6, 12);
+}
+
+#[test]
 fn a_run_of_1_2_killed_anywhere_goes_on_or_back() {
     killed_anywhere(&Story::of("1.2").original(), 6, 12);
 }

@@ -23,6 +23,13 @@ struct Tale {
 
 const TALES: &[Tale] = &[
     Tale {
+        story: "1.1.5",
+        wrong: "the security service of story 1.1.5 is known to be broken, and still lets people in",
+        program: "bin/practice-api",
+        args: &["get", "/orders", "practice-key"],
+        status: 0,
+    },
+    Tale {
         story: "1.2",
         wrong: "since story 1.2 was shipped, connectors crash again and again",
         program: "bin/practice-ingestion",
@@ -82,7 +89,7 @@ pub fn run(dir: Option<PathBuf>, story: &Story, parts: &Parts) -> Result<()> {
     site::lay_out_with_key(&dir, parts, &[story], &key)?;
     let dir = dir.canonicalize()?;
     let demo = Demo { dir: &dir, parts, cache: cache.path() };
-    let shown = demo.show(tale, &key);
+    let shown = demo.show(tale, story.needs, &key);
     site::stop(&dir);
     shown?;
     say(&format!("\nThe site stays for you to look at; nothing else does. To remove it: rm -r {}", dir.display()));
@@ -96,11 +103,15 @@ struct Demo<'a> {
 }
 
 impl Demo<'_> {
-    fn show(&self, tale: &Tale, key: &Path) -> Result<()> {
+    fn show(&self, tale: &Tale, needs: &[&str], key: &Path) -> Result<()> {
         let Tale { story, program, args, .. } = *tale;
         say(&format!("A practice site in {}, its services running.", self.dir.display()));
         say(&format!("\n# What is wrong: {}.", tale.wrong));
         self.shown(program, &self.dir.join(program), args, tale.status)?;
+        for need in needs {
+            say(&format!("\n# Story {need} stands on it, and goes first."));
+            self.unship(&["apply", need, "--yes"], 0)?;
+        }
         say("\n# What taking the story back would do. The steps really run, against an overlay; nothing is changed.");
         self.unship(&["plan", story], 0)?;
         let digest = self.digest(story)?;

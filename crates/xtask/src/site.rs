@@ -20,17 +20,23 @@ pub struct Story {
     pub id: &'static str,
     /// The guest's file and its manifest's folder, without their endings.
     guest: (&'static str, &'static str),
+    /// The stories that must be taken back first.
+    pub needs: &'static [&'static str],
     /// The services that must live for it to be taken back.
     services: &'static [&'static str],
 }
 
 /// Every story of the practice site.
 pub const STORIES: &[Story] = &[
-    Story { id: "1.1.5", guest: ("story_1_1_5", "story-1-1-5"), services: &["api", "core"] },
-    Story { id: "1.2", guest: ("story_1_2", "story-1-2"), services: &["ingestion", "core"] },
-    Story { id: "1.3", guest: ("story_1_3", "story-1-3"), services: &["analytics"] },
-    Story { id: "1.4", guest: ("story_1_4", "story-1-4"), services: &["analytics", "core"] },
-    Story { id: "1.8", guest: ("story_1_8", "story-1-8"), services: &[] },
+    Story {
+        id: "1.1.5",
+        guest: ("story_1_1_5", "story-1-1-5"),
+        needs: &["1.2", "1.3", "1.4"],
+        services: &["api", "core"],
+    },
+    Story { id: "1.2", guest: ("story_1_2", "story-1-2"), needs: &[], services: &["ingestion", "core"] },
+    Story { id: "1.3", guest: ("story_1_3", "story-1-3"), needs: &[], services: &["analytics"] },
+    Story { id: "1.4", guest: ("story_1_4", "story-1-4"), needs: &[], services: &["analytics", "core"] },
 ];
 
 /// The story with this id.
@@ -55,7 +61,7 @@ pub struct Parts {
     pub guests: PathBuf,
 }
 
-/// Lays the site out in `dir`, with these stories, and starts the services that they need.
+/// Lays the site out in `dir`, with these stories and those that they need first, and starts the services that they need.
 ///
 /// # Errors
 /// When `dir` holds something already, or a part does not work.
@@ -72,10 +78,12 @@ pub fn lay_out(dir: &Path, parts: &Parts, stories: &[&Story]) -> Result<()> {
 pub fn lay_out_with_key(dir: &Path, parts: &Parts, stories: &[&Story], key: &Path) -> Result<()> {
     practice::lay_out(dir, &parts.practice)?;
     let dir = dir.canonicalize()?;
+    let is_wanted = |id: &str| stories.iter().any(|story| story.id == id || story.needs.contains(&id));
+    let stories: Vec<&Story> = STORIES.iter().filter(|story| is_wanted(story.id)).collect();
     let services = stories.iter().flat_map(|story| story.services).copied().collect();
-    let complete = furnish(&dir, parts, stories, key)
+    let complete = furnish(&dir, parts, &stories, key)
         .and_then(|()| start_services(&dir, &services))
-        .and_then(|()| plan(&dir, parts, stories));
+        .and_then(|()| plan(&dir, parts, &stories));
     if complete.is_err() {
         stop(&dir);
     }

@@ -4,7 +4,7 @@
 //! would start one; only then what is left of the connectors. Their cache is cleared when nobody writes to it any more.
 //! Every step looks before it acts, so that the story can be taken back from wherever an earlier attempt ended.
 
-use unship_step::{Result, check, ensure, files, flags, processes, progress, services};
+use unship_step::{Result, check, ensure, files, flags, http, processes, progress, services};
 
 const FLAG: &str = "pyairbyte_integration";
 /// The service that starts the connectors.
@@ -17,6 +17,10 @@ const ENGINE: &str = "tools/data-services/data-ingestion-service.js";
 const STUB: &str = "tools/data-services/stubs/ingestion-stub.js";
 const WRAPPER: &str = "tools/data-services/pyairbyte-wrapper.js";
 const CACHE: &str = ".cache/pyairbyte";
+const STATUS: &str = "ingestion-status";
+const OLD_WAY: &str = "ingestion-connectors";
+/// HTTP: Service Unavailable.
+const UNAVAILABLE: u16 = 503;
 
 unship_step::steps! {
     // Is there anything to do, and can it be done?
@@ -36,6 +40,7 @@ unship_step::steps! {
     "connectors-gone" => connectors_gone,
     "service-is-stub" => service_is_stub,
     "ingestion-answers" => ingestion_answers,
+    "connectors-unavailable" => connectors_unavailable,
     "core-answers" => core_answers,
 }
 
@@ -118,7 +123,17 @@ fn service_is_stub() -> Result {
 }
 
 fn ingestion_answers() -> Result {
-    check::healthy(INGESTION)
+    check::healthy(INGESTION)?;
+    let status = http::get(STATUS)?.status;
+    ensure!(status == 200, "{STATUS} answers {status}, not 200");
+    Ok(())
+}
+
+/// What only PyAirbyte can answer nobody answers: neither the stub nor an old process that was forgotten.
+fn connectors_unavailable() -> Result {
+    let status = http::get(OLD_WAY)?.status;
+    ensure!(status == UNAVAILABLE, "{OLD_WAY} answers {status}, not {UNAVAILABLE}");
+    Ok(())
 }
 
 fn core_answers() -> Result {

@@ -98,6 +98,7 @@ pub fn lay_out(dir: &Path, practice_bin: &Path) -> Result<()> {
 
     write(dir.join(HOST), loopback().as_bytes())?;
     write(dir.join(API_KEY.0), API_KEY.1.as_bytes())?;
+    fs::set_permissions(dir.join(API_KEY.0), fs::Permissions::from_mode(0o600)).context("making the key a secret")?;
     write(dir.join(".cache/security/.sessions"), session(API_KEY.1).as_bytes())?;
 
     let first = dir.join(ANALYTICS);
