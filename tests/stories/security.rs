@@ -60,7 +60,8 @@ fn flags_of_other_stories_vanish() {
     let site = rehearsal();
     let before = site.read(FLAGS);
     let _ = site.apply();
-    let expected = before.replacen("security_enforcement:\n    enabled: true", "security_enforcement:\n    enabled: false", 1);
+    let expected =
+        before.replacen("security_enforcement:\n    enabled: true", "security_enforcement:\n    enabled: false", 1);
     assert_ne!(before, expected);
     assert_eq!(site.read(FLAGS), expected, "one value changes, and every other byte stays");
     let _ = site.unship(["undo", &site.run()]).exits(0);
