@@ -82,12 +82,21 @@ pub fn lay_out_with_key(dir: &Path, parts: &Parts, stories: &[&Story], key: &Pat
     let stories: Vec<&Story> = STORIES.iter().filter(|story| is_wanted(story.id)).collect();
     let services = stories.iter().flat_map(|story| story.services).copied().collect();
     let complete = furnish(&dir, parts, &stories, key)
+        .and_then(|()| name_address(&dir))
         .and_then(|()| start_services(&dir, &services))
         .and_then(|()| plan(&dir, parts, &stories));
     if complete.is_err() {
         stop(&dir);
     }
     complete
+}
+
+/// Says in the site's policy where its services listen.
+fn name_address(dir: &Path) -> Result<()> {
+    let host = fs::read_to_string(dir.join(practice::HOST))?;
+    let policy = dir.join("policies/site.toml");
+    let text = fs::read_to_string(&policy)?.replace("//127.0.0.1:", &format!("//{}:", host.trim()));
+    fs::write(policy, text).context("naming the site's address")
 }
 
 /// What makes a site of a tree: policies, a trust file, `.unship/`, signed bundles.
@@ -101,9 +110,6 @@ pub fn furnish(dir: &Path, parts: &Parts, stories: &[&Story], key: &Path) -> Res
         let file = format!("policies/{name}.toml");
         fs::copy(repo().join(&file), dir.join(&file)).with_context(|| format!("copying {file}"))?;
     }
-    let host = fs::read_to_string(dir.join(practice::HOST))?;
-    let policy = dir.join("policies/site.toml");
-    fs::write(&policy, fs::read_to_string(&policy)?.replace("//127.0.0.1:", &format!("//{}:", host.trim())))?;
     fs::create_dir(dir.join("policies/triggers"))?;
     let own = stories.iter().flat_map(|story| [format!("{}.toml", story.id), format!("{}.test.toml", story.id)]);
     for name in own.chain(["site.test.toml".to_owned()]) {
