@@ -1,7 +1,7 @@
 //! `cargo xtask site DIR`: the practice site, whole. Its tree, its live services, policies, a signing key of its own, signed
 //! bundles with their native code made ahead of time, and `.unship/` in place.
 
-use crate::{practice, repo, toolchain::say};
+use crate::{practice, real, repo, toolchain::say};
 use anyhow::{Context as _, Result, bail};
 use std::{
     collections::BTreeSet,
@@ -37,6 +37,7 @@ pub const STORIES: &[Story] = &[
     Story { id: "1.2", guest: ("story_1_2", "story-1-2"), needs: &[], services: &["ingestion", "core"] },
     Story { id: "1.3", guest: ("story_1_3", "story-1-3"), needs: &[], services: &["analytics"] },
     Story { id: "1.4", guest: ("story_1_4", "story-1-4"), needs: &[], services: &["analytics", "core"] },
+    Story { id: "1.8", guest: ("story_1_8", "story-1-8"), needs: &[], services: &[] },
 ];
 
 /// The story with this id.
@@ -80,6 +81,9 @@ pub fn lay_out_with_key(dir: &Path, parts: &Parts, stories: &[&Story], key: &Pat
     let dir = dir.canonicalize()?;
     let is_wanted = |id: &str| stories.iter().any(|story| story.id == id || story.needs.contains(&id));
     let stories: Vec<&Story> = STORIES.iter().filter(|story| is_wanted(story.id)).collect();
+    if is_wanted("1.8") {
+        real::history::lay_out(&dir)?;
+    }
     let services = stories.iter().flat_map(|story| story.services).copied().collect();
     let complete = furnish(&dir, parts, &stories, key)
         .and_then(|()| name_address(&dir))

@@ -6,7 +6,7 @@
 
 mod data;
 mod files;
-mod history;
+pub mod history;
 mod network;
 mod parts;
 mod processes;
