@@ -2,8 +2,8 @@
 //! checked and the operator's policies.
 
 use crate::{
-    Capabilities, ChecklistItem, Digest, FileError, FileRight, Name, OnFail, PathPattern, Place, PointerPattern,
-    SitePolicy, StoryPolicy, Unit, UnitKind, UnknownVariant, Variant, VerifiedBundle,
+    Capabilities, ChecklistItem, Digest, FileError, FileRight, Manifest, Name, OnFail, PathPattern, Place,
+    PointerPattern, SitePolicy, StoryPolicy, Unit, UnitKind, UnknownVariant, Variant, VerifiedBundle,
     meaning::{FlagsFormat, FlagsMeaning, Limits},
     safety::demand_meanings,
     tables::Definitions,
@@ -111,40 +111,17 @@ pub struct ResolvedStory {
 /// [`GrantError`]: a grant for a unit that does not exist, a request that is not permitted, a name without a meaning, a
 /// name that site and story both define.
 pub fn resolve(bundle: VerifiedBundle, story: &StoryPolicy, site: &SitePolicy) -> Result<ResolvedStory, GrantError> {
-    let manifest = bundle.manifest();
     let definitions = definitions(story, site)?;
-    for (unit, (permitted, span)) in &story.grants {
-        let Some(known) = manifest.units.iter().find(|u| u.name == *unit) else {
-            let names: Vec<&str> = manifest.units.iter().map(|u| u.name.as_str()).collect();
-            return Err(FileError::at(span.clone(), format!("story {} has no step or check named `{unit}`", story.id))
-                .help(format!("it has: {}", names.join(", ")))
-                .into());
-        };
-        if known.kind != UnitKind::Step
-            && let Some(power) = permitted.first_change()
-        {
-            let message =
-                format!("`{unit}` is a {}: it only looks, so `{power}` cannot be granted to it", known.kind.word());
-            return Err(FileError::at(span.clone(), message).into());
-        }
+    if let Some(first) = misfits(bundle.manifest(), story, &definitions).into_iter().next() {
+        return Err(first);
     }
-    let nothing = Capabilities::default();
-    let mut grants = Vec::new();
-    for unit in &manifest.units {
-        let (permitted, span) = match story.grants.get(&unit.name) {
-            Some((powers, span)) => (powers, Some(span)),
-            None => (&nothing, None),
-        };
-        let fit = Fit { story: story.id.as_str(), kind: unit.kind.word(), unit: unit.name.as_str(), span };
-        fit.permits(&unit.requests, permitted)?;
-        fit.names_mean(&unit.requests, &definitions)?;
-        grants.push(Grant {
-            unit: unit.name.as_str().to_owned(),
-            requested: unit.requests.clone(),
-            permitted: permitted.clone(),
-            whole: BTreeMap::new(),
-        });
-    }
+    let grant = |unit: &crate::Unit| Grant {
+        unit: unit.name.as_str().to_owned(),
+        requested: unit.requests.clone(),
+        permitted: story.grants.get(&unit.name).map(|(powers, _)| powers.clone()).unwrap_or_default(),
+        whole: BTreeMap::new(),
+    };
+    let grants = bundle.manifest().units.iter().map(grant).collect();
     let limits = story.limits(&site.limits)?;
     let checklist = story.checklist.clone();
     Ok(ResolvedStory {
@@ -159,65 +136,98 @@ pub fn resolve(bundle: VerifiedBundle, story: &StoryPolicy, site: &SitePolicy) -
     })
 }
 
+/// All that keeps a manifest and a story's policy apart, in the order of the policy and then of the manifest; `resolve`
+/// tells the first. `definitions` are those of site and story together.
+pub fn misfits(manifest: &Manifest, story: &StoryPolicy, definitions: &Definitions) -> Vec<GrantError> {
+    let mut found: Vec<GrantError> = Vec::new();
+    for (unit, (permitted, span)) in &story.grants {
+        let Some(known) = manifest.units.iter().find(|u| u.name == *unit) else {
+            let names: Vec<&str> = manifest.units.iter().map(|u| u.name.as_str()).collect();
+            let error = FileError::at(span.clone(), format!("story {} has no step or check named `{unit}`", story.id));
+            found.push(error.help(format!("it has: {}", names.join(", "))).into());
+            continue;
+        };
+        if known.kind != UnitKind::Step
+            && let Some(power) = permitted.first_change()
+        {
+            let message =
+                format!("`{unit}` is a {}: it only looks, so `{power}` cannot be granted to it", known.kind.word());
+            found.push(FileError::at(span.clone(), message).into());
+        }
+    }
+    let nothing = Capabilities::default();
+    for unit in &manifest.units {
+        let (permitted, span) = match story.grants.get(&unit.name) {
+            Some((powers, span)) => (powers, Some(span)),
+            None => (&nothing, None),
+        };
+        let (kind, name) = (unit.kind.word(), unit.name.as_str());
+        let mut fit = Fit { story: story.id.as_str(), kind, unit: name, span, found: &mut found };
+        fit.permits(&unit.requests, permitted);
+        fit.names_mean(&unit.requests, definitions);
+    }
+    found
+}
+
 struct Fit<'a> {
     story: &'a str,
     kind: &'static str,
     unit: &'a str,
     span: Option<&'a Range<usize>>,
+    found: &'a mut Vec<GrantError>,
 }
 
 impl Fit<'_> {
-    fn refuse(&self, power: String) -> GrantError {
-        GrantError::NotPermitted {
+    fn refuse(&mut self, power: String) {
+        self.found.push(GrantError::NotPermitted {
             story: self.story.to_owned(),
             kind: self.kind,
             unit: self.unit.to_owned(),
             power,
             span: self.span.cloned(),
-        }
+        });
     }
 
-    fn permits(&self, asked: &Capabilities, permitted: &Capabilities) -> Result<(), GrantError> {
+    fn permits(&mut self, asked: &Capabilities, permitted: &Capabilities) {
         for (right, paths) in &asked.files {
             let allowed = permitted.files.get(right).map_or(&[][..], Vec::as_slice);
-            self.covers(&format!("files.{}", right.key()), paths, allowed)?;
+            self.covers(&format!("files.{}", right.key()), paths, allowed);
         }
         for (path, pointers) in &asked.edits {
             let may = |pointer: &PointerPattern| {
                 let mut covering = permitted.edits.iter().filter(|(p, _)| p.covers(path));
                 covering.any(|(_, permitted)| permitted.iter().any(|p| p.covers(pointer)))
             };
-            if let Some(pointer) = pointers.iter().find(|pointer| !may(pointer)) {
+            for pointer in pointers.iter().filter(|pointer| !may(pointer)) {
                 let (path, pointer) = (path.as_str(), pointer.as_str());
-                return Err(self.refuse(format!("files.edit = {{ {path:?} = [{pointer:?}] }}")));
+                self.refuse(format!("files.edit = {{ {path:?} = [{pointer:?}] }}"));
             }
         }
-        self.covers("processes.holders", &asked.processes_holders, &permitted.processes_holders)?;
+        self.covers("processes.holders", &asked.processes_holders, &permitted.processes_holders);
         for (flag, values) in &asked.flags_set {
             let allowed = permitted.flags_set.get(flag);
-            if let Some(value) = values.iter().find(|v| !allowed.is_some_and(|a| a.contains(*v))) {
-                return Err(self.refuse(format!("flags.set = {{ {flag} = {value:?} }}")));
+            for value in values.iter().filter(|v| !allowed.is_some_and(|a| a.contains(*v))) {
+                self.refuse(format!("flags.set = {{ {flag} = {value:?} }}"));
             }
         }
         for ((key, asked), (_, permitted)) in named_powers(asked).into_iter().zip(named_powers(permitted)) {
-            if let Some(name) = asked.difference(permitted).next() {
-                return Err(self.refuse(format!("{key} = [\"{name}\"]")));
+            for name in asked.difference(permitted) {
+                self.refuse(format!("{key} = [\"{name}\"]"));
             }
         }
-        Ok(())
     }
 
-    fn covers(&self, key: &str, asked: &[PathPattern], permitted: &[PathPattern]) -> Result<(), GrantError> {
-        match asked.iter().find(|a| !permitted.iter().any(|p| p.covers(a))) {
-            Some(pattern) => Err(self.refuse(format!("{key} = [{:?}]", pattern.as_str()))),
-            None => Ok(()),
+    fn covers(&mut self, key: &str, asked: &[PathPattern], permitted: &[PathPattern]) {
+        for pattern in asked.iter().filter(|a| !permitted.iter().any(|p| p.covers(a))) {
+            self.refuse(format!("{key} = [{:?}]", pattern.as_str()));
         }
     }
 
-    fn names_mean(&self, asked: &Capabilities, definitions: &Definitions) -> Result<(), GrantError> {
+    fn names_mean(&mut self, asked: &Capabilities, definitions: &Definitions) {
+        let (kind, unit) = (self.kind, self.unit);
         let no_meaning = |power: &str, name: &str| GrantError::NoMeaning {
-            kind: self.kind,
-            unit: self.unit.to_owned(),
+            kind,
+            unit: unit.to_owned(),
             power: power.to_owned(),
             name: name.to_owned(),
         };
@@ -232,7 +242,7 @@ impl Fit<'_> {
                     _ => definitions.flags.is_some(),
                 };
                 if !known {
-                    return Err(no_meaning(key, name.as_str()));
+                    self.found.push(no_meaning(key, name.as_str()));
                 }
             }
         }
@@ -240,31 +250,31 @@ impl Fit<'_> {
             if let Some(meaning) = definitions.http.get(call)
                 && meaning.method.changes()
             {
-                return Err(GrantError::NotSafe {
-                    kind: self.kind,
-                    unit: self.unit.to_owned(),
+                self.found.push(GrantError::NotSafe {
+                    kind,
+                    unit: unit.to_owned(),
                     call: call.to_string(),
                     method: meaning.method.as_str(),
                 });
             }
         }
-        if let (Some((flag, values)), flags) = (asked.flags_set.iter().next(), &definitions.flags) {
-            let Some(FlagsMeaning { values: known, format, .. }) = flags else {
-                return Err(no_meaning("flags.set", flag.as_str()));
+        for (flag, values) in &asked.flags_set {
+            let Some(FlagsMeaning { values: known, format, .. }) = &definitions.flags else {
+                self.found.push(no_meaning("flags.set", flag.as_str()));
+                continue;
             };
             // Which variants a flag of flagd's has stands in its file.
             let open = *format == FlagsFormat::Flagd;
-            if let Some(value) = values.iter().find(|v| !open && !known.contains_key(*v)) {
-                return Err(no_meaning("flags.set", value));
+            for value in values.iter().filter(|v| !open && !known.contains_key(*v)) {
+                self.found.push(no_meaning("flags.set", value));
             }
         }
         let patterns = asked.files.values().flatten().chain(&asked.processes_holders);
         for pattern in patterns {
             if !definitions.folders.contains_key(pattern.folder()) {
-                return Err(no_meaning(pattern.as_str(), pattern.folder()));
+                self.found.push(no_meaning(pattern.as_str(), pattern.folder()));
             }
         }
-        Ok(())
     }
 }
 

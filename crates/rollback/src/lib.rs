@@ -15,6 +15,7 @@ mod run;
 pub mod signal;
 mod text;
 pub mod trigger;
+mod usage;
 mod weakening;
 
 pub use checklist::{Tick, TrackedItem};
@@ -29,4 +30,5 @@ pub use record::{
 };
 pub use run::{AppliedEffect, IllegalTransition, Next, RunState, Standing, UndoItem};
 pub use text::{neutralise, neutralise_bytes, neutralise_lines, path_text, text_path};
+pub use usage::{UnitUsage, Usage};
 pub use weakening::Weakening;
