@@ -160,7 +160,22 @@ fn hide_secret(line: &str) -> String {
 
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Error: {}", self.message)?;
+        f.write_str(&self.rendered("Error"))
+    }
+}
+
+impl CliError {
+    /// As it is shown, with `word` in front: not all that is told of a file is an error.
+    pub fn rendered(&self, word: &str) -> String {
+        let mut text = String::new();
+        // Writing into a text cannot fail.
+        let _ = self.render(&mut text, word);
+        text
+    }
+
+    fn render(&self, f: &mut String, word: &str) -> fmt::Result {
+        use fmt::Write as _;
+        writeln!(f, "{word}: {}", self.message)?;
         if let Some(place) = &self.place {
             // The place first, then the reason beneath it.
             let line = hide_secret(place.text.lines().nth(place.line - 1).unwrap_or_default());

@@ -11,6 +11,7 @@ mod needs;
 mod out;
 mod permit;
 mod plans;
+mod policy_text;
 mod recorded;
 mod report;
 mod session;
@@ -60,6 +61,8 @@ enum Verb {
     Pack(verbs::pack::Args),
     Keygen(verbs::keygen::Args),
     Sign(verbs::sign::Args),
+    Policy(verbs::policy::Args),
+    New(verbs::new::Args),
     Triggers(verbs::triggers::Args),
 }
 
@@ -90,6 +93,8 @@ fn main() -> ExitCode {
         Verb::Pack(args) => verbs::pack::run(&context, args),
         Verb::Keygen(args) => verbs::keygen::run(&context, args),
         Verb::Sign(args) => verbs::sign::run(&context, args),
+        Verb::Policy(args) => verbs::policy::run(&context, args),
+        Verb::New(args) => verbs::new::run(&context, args),
         Verb::Triggers(args) => verbs::triggers::run(&context, args),
         Verb::Exec(args) => match verbs::exec::run(&context, args) {
             Ok(status) => return ExitCode::from(status),

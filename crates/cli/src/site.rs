@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use unship_policy::{
-    Bundle, GrantError, ResolvedStory, SitePolicy, StoryId, StoryPolicy, TrustRoot, VerifiedBundle, resolve,
+    Bundle, GrantError, ResolvedStory, SitePolicy, StoryId, StoryPolicy, TrustRoot, VerifiedBundle, missing, resolve,
 };
 use unship_store::SiteStore;
 
@@ -30,7 +30,19 @@ pub struct Site {
 impl Site {
     /// The site at `given`, or the nearest one upward from the current directory.
     pub fn find(given: Option<&Path>) -> Result<Site> {
-        let path = match given {
+        let path = Site::locate(given)?;
+        let file = path.join("policies/site.toml");
+        let text = read_text(&file)?;
+        let policy = SitePolicy::parse(&text).map_err(|e| CliError::in_file(&file, &text, e))?;
+        let file = path.join("policies/trust.toml");
+        let text = read_text(&file)?;
+        let trust = TrustRoot::parse(&text).map_err(|e| CliError::in_file(&file, &text, e))?;
+        Ok(Site { path, policy, trust })
+    }
+
+    /// Where the site is, whatever its files say.
+    pub fn locate(given: Option<&Path>) -> Result<PathBuf> {
+        Ok(match given {
             Some(dir) => {
                 let path = dir
                     .canonicalize()
@@ -56,14 +68,7 @@ impl Site {
                     .hint("name one by `--site DIR`, or make one by `unship init`")
                 })?
             }
-        };
-        let file = path.join("policies/site.toml");
-        let text = read_text(&file)?;
-        let policy = SitePolicy::parse(&text).map_err(|e| CliError::in_file(&file, &text, e))?;
-        let file = path.join("policies/trust.toml");
-        let text = read_text(&file)?;
-        let trust = TrustRoot::parse(&text).map_err(|e| CliError::in_file(&file, &text, e))?;
-        Ok(Site { path, policy, trust })
+        })
     }
 
     /// The site's store.
@@ -77,14 +82,8 @@ impl Site {
 
     /// The stories that have a policy, in the order of their ids.
     pub fn story_ids(&self) -> Result<Vec<StoryId>> {
-        let dir = self.path.join("policies");
-        let entries = std::fs::read_dir(&dir).map_err(|e| unreadable(&dir, &e))?;
-        let mut ids = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(|e| unreadable(&dir, &e))?.file_name();
-            let id = name.to_str().and_then(|n| n.strip_suffix(".toml")).and_then(|n| StoryId::new(n).ok());
-            ids.extend(id);
-        }
+        let mut ids: Vec<StoryId> =
+            policy_files(&self.path)?.iter().filter_map(|stem| StoryId::new(stem).ok()).collect();
         ids.sort_by_key(|id| id.as_str().split('.').map(|n| n.parse().unwrap_or(u32::MAX)).collect::<Vec<u32>>());
         Ok(ids)
     }
@@ -128,15 +127,21 @@ impl Site {
     pub fn resolved(&self, id: &StoryId) -> Result<ResolvedStory> {
         let story = self.story(id)?;
         let bundle = self.verified(&story)?;
+        let missing = missing(bundle.manifest(), &story);
         resolve(bundle, &story, &self.policy).map_err(|e| {
             let file = self.path.join(format!("policies/{id}.toml"));
             let text = read_text(&file).unwrap_or_default();
             match e {
                 GrantError::Policy(e) => CliError::in_file(&file, &text, e),
                 e => {
+                    let all = if missing.is_empty() {
+                        String::new()
+                    } else {
+                        format!("; all that is missing:\n{}", missing.trim_end())
+                    };
                     let refused = CliError::refused(format!("story {id} asks for what the policies do not give"))
                         .because(&e)
-                        .hint(format!("grant it in policies/{id}.toml, or use a bundle that asks for less"));
+                        .hint(format!("grant it in policies/{id}.toml, or use a bundle that asks for less{all}"));
                     match e {
                         GrantError::NotPermitted { span: Some(span), .. } => refused.at(&file, &text, span),
                         _ => refused,
@@ -145,6 +150,19 @@ impl Site {
             }
         })
     }
+}
+
+/// The names of the files in a site's `policies/` that end in `.toml`, without that ending.
+pub fn policy_files(site: &Path) -> Result<Vec<String>> {
+    let dir = site.join("policies");
+    let entries = std::fs::read_dir(&dir).map_err(|e| unreadable(&dir, &e))?;
+    let mut stems = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(|e| unreadable(&dir, &e))?.file_name();
+        stems.extend(name.to_str().and_then(|name| name.strip_suffix(".toml")).map(str::to_owned));
+    }
+    stems.sort();
+    Ok(stems)
 }
 
 fn is_site(dir: &Path) -> bool {

@@ -339,6 +339,11 @@ impl VerifiedBundle {
         self.bundle.digest()
     }
 
+    /// The manifest's text, byte for byte.
+    pub fn manifest_text(&self) -> &str {
+        self.bundle.manifest_text()
+    }
+
     /// The names, in the trust root, of the keys whose signatures hold.
     pub fn signers(&self) -> &[Name] {
         &self.signers

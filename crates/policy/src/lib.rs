@@ -76,7 +76,7 @@ pub use manifest::{Manifest, Unit, UnitKind};
 pub use meaning::BadName;
 pub use pattern::{BadPattern, PathPattern, Place};
 pub use pointer::{BadPointer, PointerPattern};
-pub use power::{NamedPower, Power, Use, as_lines};
+pub use power::{NamedPower, Power, Use, as_lines, missing};
 pub use safety::{Condition, SafetyProperty, ValueAt};
 pub use site_policy::SitePolicy;
 pub use story_policy::{OnFail, StoryPolicy};

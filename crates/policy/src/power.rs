@@ -1,7 +1,7 @@
 //! One power at a time: the entries of which a request or a grant is made, as `policy check`, `explain` and `tighten` speak
 //! of them. The matches here name every field and variant, so that a new capability must say what it is here too.
 
-use crate::{Capabilities, FileRight, Name, PathPattern, Place, PointerPattern, StoryPolicy};
+use crate::{Capabilities, FileRight, Manifest, Name, PathPattern, Place, PointerPattern, StoryPolicy};
 use std::fmt;
 
 /// What may be done with what has a name.
@@ -214,6 +214,22 @@ impl StoryPolicy {
     pub fn granted(&self) -> impl Iterator<Item = (&Name, &Capabilities)> {
         self.grants.iter().map(|(unit, (powers, _))| (unit, powers))
     }
+}
+
+/// What the units of `manifest` request and `story` does not permit, as the tables of TOML that would: to paste into the
+/// policy. Empty when nothing is missing.
+pub fn missing(manifest: &Manifest, story: &StoryPolicy) -> String {
+    let mut text = String::new();
+    for unit in &manifest.units {
+        let granted = story.granted().find(|(name, _)| **name == unit.name).map(|(_, powers)| powers.powers());
+        let is_missing = |asked: &Power| !granted.iter().flatten().any(|power| power.covers(asked));
+        let missing: Vec<Power> = unit.requests.powers().into_iter().filter(is_missing).collect();
+        if !missing.is_empty() {
+            let there = if granted.is_some() { " # this table is there: add to it" } else { "" };
+            text.push_str(&format!("[grants.{}]{there}\n{}\n", unit.name, as_lines(&missing).join("\n")));
+        }
+    }
+    text
 }
 
 /// The lines of TOML that grant `powers`, each key once.

@@ -4,7 +4,7 @@ use crate::{
     repo,
     toolchain::{TARGET, Toolchain, cargo_home, clean, path_with, say},
 };
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -26,11 +26,25 @@ pub fn build(toolchain: &Toolchain) -> Result<PathBuf> {
 /// # Errors
 /// When the build fails.
 pub fn build_in(toolchain: &Toolchain, workspace: &Path, target: &Path) -> Result<()> {
-    // With the machine's paths taken out, the same source gives the same bytes everywhere.
+    build_from(toolchain, workspace, target, &repo().canonicalize()?)
+}
+
+/// Builds the guest crate in `dir`, anybody's, into its own `target`, and gives the folder that holds its `.wasm`.
+///
+/// # Errors
+/// When it does not build.
+pub fn build_one(toolchain: &Toolchain, dir: &Path) -> Result<PathBuf> {
+    let dir = dir.canonicalize().with_context(|| format!("no folder {}", dir.display()))?;
+    let target = dir.join("target");
+    build_from(toolchain, &dir, &target, &dir)?;
+    Ok(target.join(TARGET).join("release"))
+}
+
+/// With the machine's paths (`root` and cargo's home) taken out, the same source gives the same bytes everywhere.
+fn build_from(toolchain: &Toolchain, workspace: &Path, target: &Path, root: &Path) -> Result<()> {
     let home = cargo_home();
-    let repo = repo().canonicalize()?;
     let flags =
-        format!("--remap-path-prefix={}=/unship\x1f--remap-path-prefix={}=/registry", repo.display(), home.display());
+        format!("--remap-path-prefix={}=/unship\x1f--remap-path-prefix={}=/registry", root.display(), home.display());
     let status = clean("cargo")
         .args(["build", "--quiet", "--locked", "--release", "--target", TARGET])
         .current_dir(workspace)

@@ -34,6 +34,11 @@ struct Cli {
 enum Verb {
     /// Builds the guests and prints their paths and sizes
     Guests,
+    /// Builds one guest crate, such as `unship new` writes, and prints its path and size
+    Guest {
+        /// The crate's folder
+        dir: PathBuf,
+    },
     /// Lays out the practice site in a new folder, with its services running
     Site {
         /// The folder
@@ -117,13 +122,8 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<()> {
     match cli.verb {
-        Verb::Guests => {
-            let folder = guests::build(&Toolchain::find(cli.toolchain)?)?;
-            for (path, size) in guests::list(&folder)? {
-                println!("{size:>9} {}", path.display());
-            }
-            Ok(())
-        }
+        Verb::Guests => print_guests(&guests::build(&Toolchain::find(cli.toolchain)?)?),
+        Verb::Guest { dir } => print_guests(&guests::build_one(&Toolchain::find(cli.toolchain)?, &dir)?),
         Verb::Lint => lint::run(cli.toolchain),
         Verb::Test { args } => tests::run(cli.toolchain, &args),
         Verb::Demo { dir, story, built } => demo::run(dir, site::story(&story)?, &built.parts(cli.toolchain)?),
@@ -146,6 +146,13 @@ fn run(cli: Cli) -> Result<()> {
             Ok(())
         }
     }
+}
+
+fn print_guests(folder: &Path) -> Result<()> {
+    for (path, size) in guests::list(folder)? {
+        println!("{size:>9} {}", path.display());
+    }
+    Ok(())
 }
 
 /// The repository.

@@ -40,6 +40,14 @@ pub const HOME: &str = "/dev/null";
 /// The command's `LANG`.
 pub const LANG: &str = "C.UTF-8";
 
+/// Which file the program `name` means at `site`, found and judged as for a run; nothing runs.
+///
+/// # Errors
+/// [`CommandError`]: none is there, it is not executable, or anybody may replace it.
+pub fn find(site: &Path, name: &str) -> Result<PathBuf, CommandError> {
+    program::resolve(site, name)
+}
+
 /// What a command did that ended as expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandOutput {

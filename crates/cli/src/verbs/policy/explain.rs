@@ -1,0 +1,171 @@
+//! `unship policy explain STORY [STEP]`: what a story may do here, in plain words.
+
+use crate::{
+    context::Context,
+    error::{CliError, Result},
+    exit::Exit,
+    out::Out,
+    site::{Site, read_bundle, story_id},
+};
+use std::collections::BTreeSet;
+use unship_policy::{
+    Bundle, Definitions, Manifest, Name, OnFail, Power, Risk, StoryPolicy, TrustRoot, UnitKind, definitions,
+};
+
+/// Says what a story may do, step by step, with every name as what it means on this site: paths, command lines, pid
+/// files, calls. And what it can never do, and who must have signed it. With its bundle in place these are the grants
+/// that its steps hold; without, all that the policy would permit. Nothing is run or changed.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The story's id, such as 1.3
+    story: String,
+    /// Only this step or check
+    step: Option<String>,
+}
+
+/// A step or check, and what it may do.
+struct Unit {
+    name: Name,
+    kind: Option<UnitKind>,
+    title: String,
+    powers: Vec<Power>,
+    /// Requested, and not permitted: with any of these the story is refused.
+    refused: Vec<Power>,
+}
+
+/// Runs the verb.
+pub fn run(context: &Context, args: &Args) -> Result<Exit> {
+    let site = context.site()?;
+    let id = story_id(&args.story)?;
+    let story = site.story(&id)?;
+    let definitions = definitions(&story, &site.policy)
+        .map_err(|e| CliError::user(format!("the policies of story {id} do not fit together")).because(&e))?;
+    let path = site.bundle_path(&story);
+    let bundle = if path.exists() { Some(read_bundle(&path)?) } else { None };
+    let all = units(&story, bundle.as_ref().map(Bundle::manifest));
+    if let Some(step) = &args.step
+        && !all.iter().any(|unit| unit.name.as_str() == step)
+    {
+        let names: Vec<&str> = all.iter().map(|unit| unit.name.as_str()).collect();
+        return Err(CliError::user(format!("story {id} has no step or check named {step:?}"))
+            .hint(format!("it has: {}", names.join(", "))));
+    }
+    let out = context.out;
+    out.text(format!("Story {id}, {}", story.title));
+    let signed = signatures(out, &site, &story, bundle.as_ref());
+    if bundle.is_none() {
+        out.text("  Its bundle is not there: this is all that its policy would permit.");
+    }
+    out.text(match story.on_fail {
+        OnFail::Undo => "  When a step fails, everything is taken back, newest first.",
+        OnFail::Stop => "  When a step fails, everything stays as it is, for a person to look at (on-fail = \"stop\").",
+    });
+    let mut risks = BTreeSet::new();
+    let mut steps = 0;
+    for unit in &all {
+        steps += u32::from(unit.kind == Some(UnitKind::Step));
+        risks.extend(unit_risks(unit, &definitions));
+        if args.step.as_ref().is_none_or(|step| step == unit.name.as_str()) {
+            show(out, unit, steps, &definitions);
+        }
+    }
+    never(out, &risks);
+    out.summary(serde_json::json!({
+        "story": id.as_str(), "title": story.title, "signed_by": story.signed_by.iter().map(Name::as_str).collect::<Vec<_>>(),
+        "signed": signed, "bundle": bundle.is_some(), "can": risks.iter().map(|risk| risk.can()).collect::<Vec<_>>(),
+    }));
+    Ok(Exit::Done)
+}
+
+fn units(story: &StoryPolicy, manifest: Option<&Manifest>) -> Vec<Unit> {
+    let granted: Vec<(&Name, Vec<Power>)> = story.granted().map(|(name, powers)| (name, powers.powers())).collect();
+    let Some(manifest) = manifest else {
+        let unit = |(name, powers): &(&Name, Vec<Power>)| Unit {
+            name: (*name).clone(),
+            kind: None,
+            title: String::new(),
+            powers: powers.clone(),
+            refused: Vec::new(),
+        };
+        return granted.iter().map(unit).collect();
+    };
+    let units = manifest.units.iter().map(|unit| {
+        let permitted = granted.iter().find(|(name, _)| **name == unit.name).map_or(&[][..], |(_, powers)| powers);
+        let is_permitted = |asked: &Power| permitted.iter().any(|power| power.covers(asked));
+        let (powers, refused) = unit.requests.powers().into_iter().partition(is_permitted);
+        Unit { name: unit.name.clone(), kind: Some(unit.kind), title: unit.title.clone(), powers, refused }
+    });
+    units.collect()
+}
+
+/// Who must have signed, and whether they did; `None` without a bundle.
+fn signatures(out: Out, site: &Site, story: &StoryPolicy, bundle: Option<&Bundle>) -> Option<bool> {
+    for role in &story.signed_by {
+        let holders = holders(&site.trust, role);
+        let holders = if holders.is_empty() { "no key holds that role".to_owned() } else { holders.join(" or ") };
+        out.text(format!("  Must be signed by one key of the role {role}: {holders}."));
+    }
+    let verified = bundle?.clone().verify(&site.trust, &story.signed_by);
+    match &verified {
+        Ok(verified) => {
+            let names: Vec<&str> = verified.signers().iter().map(Name::as_str).collect();
+            out.text(format!("  Its bundle {} is signed by {}.", story.bundle, names.join(", ")));
+        }
+        Err(e) => out.text(format!("  REFUSED as things are: {e}.")),
+    }
+    Some(verified.is_ok())
+}
+
+fn holders(trust: &TrustRoot, role: &Name) -> Vec<String> {
+    let holds = |(_, (_, roles)): &(&Name, &(unship_policy::PublicKey, Vec<Name>))| roles.contains(role);
+    trust.keys.iter().filter(holds).map(|(name, _)| name.to_string()).collect()
+}
+
+fn unit_risks(unit: &Unit, definitions: &Definitions) -> BTreeSet<Risk> {
+    unit.powers.iter().filter_map(|power| power.words(definitions)).flat_map(|words| words.risks).collect()
+}
+
+fn show(out: Out, unit: &Unit, number: u32, definitions: &Definitions) {
+    let head = match unit.kind {
+        Some(UnitKind::Step) => format!("{number}. {}: {}", unit.name, unit.title),
+        Some(kind) => format!("{} {}: {}", kind.word(), unit.name, unit.title),
+        None => unit.name.to_string(),
+    };
+    let risks: Vec<&str> = unit_risks(unit, definitions).into_iter().map(Risk::can).collect();
+    let hint = if risks.is_empty() { String::new() } else { format!("  [can {}]", risks.join(", ")) };
+    out.text(format!("\n{head}{hint}"));
+    if unit.powers.is_empty() && unit.refused.is_empty() {
+        out.text("     may touch nothing");
+    }
+    let mut powers = Vec::new();
+    for power in &unit.powers {
+        let words = power.words(definitions);
+        let (may, means) = match &words {
+            Some(words) => (words.may.clone(), words.means.clone()),
+            None => (format!("`{power}`"), vec!["REFUSED: no policy says what that means".to_owned()]),
+        };
+        out.text(format!("     may {may}"));
+        means.iter().for_each(|line| out.text(format!("         {line}")));
+        powers.push(serde_json::json!({ "power": power.to_string(), "may": may, "means": means }));
+    }
+    for power in &unit.refused {
+        out.text(format!("     asks for `{power}`, which is NOT permitted"));
+    }
+    out.object(&serde_json::json!({
+        "type": "unit", "unit": unit.name.as_str(), "kind": unit.kind.map(UnitKind::word), "title": unit.title,
+        "powers": powers, "can": risks, "not_permitted": unit.refused.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    }));
+}
+
+fn never(out: Out, risks: &BTreeSet<Risk>) {
+    out.text("\nWhat it can never do");
+    out.text("     touch a path, flag, process, service, command or call that is not named above");
+    out.text(
+        "     choose a command line, a process or an address: it only says a name, and what that means stands above",
+    );
+    out.text("     use a shell, the network by itself, or anything below .unship/ and policies/");
+    let not: Vec<&str> = Risk::ALL.into_iter().filter(|risk| !risks.contains(risk)).map(Risk::can).collect();
+    if !not.is_empty() {
+        out.text(format!("     with these grants: {}", not.join("; ")));
+    }
+}
