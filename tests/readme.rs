@@ -4,7 +4,7 @@ use crate::support::{Ran, UNSHIP, guests};
 use std::process::Command;
 
 /// Makes what differs from run to run and machine to machine the same: digests, run ids, times, hashes.
-fn normal(line: &str) -> String {
+pub fn normal(line: &str) -> String {
     let mut out = String::new();
     let mut word = String::new();
     let flush = |word: &mut String, out: &mut String| {
@@ -38,6 +38,26 @@ fn normal(line: &str) -> String {
     }
 }
 
+/// Demands that `printed` says what `block` shows, line by line; `…` stands for any lines.
+#[track_caller]
+pub fn follows(block: &str, printed: &str) {
+    let lines: Vec<String> = printed.lines().map(normal).collect();
+    let mut at = 0;
+    let mut may_skip = true;
+    for line in block.lines() {
+        if line == "…" {
+            may_skip = true;
+            continue;
+        }
+        let wanted = normal(line);
+        let found = lines[at..].iter().position(|p| *p == wanted);
+        let found = found.unwrap_or_else(|| panic!("it does not print, after line {at}:\n{wanted}\n{printed}"));
+        assert!(may_skip || found == 0, "it prints something before:\n{wanted}\nnamely {:?}", &lines[at..at + found]);
+        at += found + 1;
+        may_skip = false;
+    }
+}
+
 #[test]
 fn the_transcript_is_true() {
     let readme = include_str!("../README.md");
@@ -55,26 +75,7 @@ fn the_transcript_is_true() {
             .arg(&site),
     )
     .exits(0);
-    let printed: Vec<String> = demo.stdout.lines().map(normal).collect();
-    let mut at = 0;
-    let mut may_skip = true;
-    for line in block.lines() {
-        if line == "…" {
-            may_skip = true;
-            continue;
-        }
-        let wanted = normal(line);
-        let found = printed[at..].iter().position(|p| *p == wanted);
-        let found =
-            found.unwrap_or_else(|| panic!("the demo does not print, after line {at}:\n{wanted}\n{}", demo.stdout));
-        assert!(
-            may_skip || found == 0,
-            "the demo prints something before:\n{wanted}\nnamely {:?}",
-            &printed[at..at + found]
-        );
-        at += found + 1;
-        may_skip = false;
-    }
+    follows(block, &demo.stdout);
     // It leaves the folder that it names and no process.
     let left = std::fs::read_dir(folder.path()).expect("the folder").count();
     assert_eq!(left, 1);
