@@ -307,6 +307,7 @@ commands.run = ["go"]
         let change = Change::Remove(files(FileRight::Read, "x"));
         let new = changed(manifest, File::Manifest, &[("b".into(), change)]).expect("TOML");
         assert_eq!(new, manifest.replace("[\"x\", \"y\"]", "[\"y\"]"));
-        assert!(changed("not [ TOML", File::Manifest, &[]).is_err());
+        let change = Change::Remove(files(FileRight::Read, "x"));
+        assert!(changed("not [ TOML", File::Manifest, &[("b".into(), change)]).is_err());
     }
 }

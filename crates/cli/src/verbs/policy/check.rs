@@ -11,7 +11,7 @@ use crate::{
 use std::path::{Path, PathBuf};
 use unship_host::providers::command;
 use unship_policy::{
-    At, FileError, Finding, Manifest, Severity, SitePolicy, StoryId, StoryPolicy, TrustRoot, findings, programs,
+    At, FileError, Finding, Gravity, Manifest, SitePolicy, StoryId, StoryPolicy, TrustRoot, findings, programs,
     unused_of_site,
 };
 
@@ -41,7 +41,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     for stem in stems.iter().filter(|stem| !matches!(stem.as_str(), "site" | "trust")) {
         let Ok(id) = StoryId::new(stem) else {
             let message = format!("policies/{stem}.toml is nobody's policy: {stem:?} is not a story's id");
-            check.tell(Severity::Warning, CliError::user(message).hint("rename or remove it; nothing reads it"));
+            check.tell(Gravity::Warning, CliError::user(message).hint("rename or remove it; nothing reads it"));
             continue;
         };
         let is_wanted = wanted.is_empty() || wanted.contains(&id);
@@ -86,7 +86,7 @@ impl Check<'_> {
         let path = self.path.join(name);
         let parsed =
             read_text(&path).and_then(|text| parse(&text).map_err(|e| CliError::in_file(Path::new(name), &text, e)));
-        parsed.map_err(|e| self.tell(Severity::Error, e)).ok()
+        parsed.map_err(|e| self.tell(Gravity::Error, e)).ok()
     }
 
     /// What each story's bundle, policy and programs say. A further rule of policies is one more line here or in `findings`.
@@ -117,20 +117,20 @@ impl Check<'_> {
             let message =
                 format!("{} is not there: what the bundle of {} requests is not known", relative.display(), story.id);
             let hint = "`unship pack` and `unship sign` make it; until then the story cannot be taken back";
-            self.tell(Severity::Warning, CliError::user(message).cause(format!("{name} names it")).hint(hint));
+            self.tell(Gravity::Warning, CliError::user(message).cause(format!("{name} names it")).hint(hint));
             return None;
         }
         let bundle = match read_bundle(&path) {
             Ok(bundle) => bundle,
             Err(e) => {
-                self.tell(Severity::Refusal, e);
+                self.tell(Gravity::Refusal, e);
                 return None;
             }
         };
         let manifest = bundle.manifest().clone();
         if manifest.story != story.id {
             let message = format!("{} takes back story {}, not {}", relative.display(), manifest.story, story.id);
-            self.tell(Severity::Refusal, CliError::refused(message).cause(format!("{name} names it")));
+            self.tell(Gravity::Refusal, CliError::refused(message).cause(format!("{name} names it")));
             return None;
         }
         if let Some(trust) = trust
@@ -138,7 +138,7 @@ impl Check<'_> {
         {
             let message = format!("{} may not run against this site", relative.display());
             let hint = "`unship inspect` shows who signed it, policies/trust.toml who may";
-            self.tell(Severity::Refusal, CliError::refused(message).because(&e).hint(hint));
+            self.tell(Gravity::Refusal, CliError::refused(message).because(&e).hint(hint));
         }
         Some(manifest)
     }
@@ -164,11 +164,11 @@ impl Check<'_> {
         }
     }
 
-    fn tell(&mut self, severity: Severity, error: CliError) {
-        let (word, count) = match severity {
-            Severity::Error => ("Error", &mut self.errors),
-            Severity::Refusal => ("Refused", &mut self.refusals),
-            Severity::Warning => ("Warning", &mut self.warnings),
+    fn tell(&mut self, gravity: Gravity, error: CliError) {
+        let (word, count) = match gravity {
+            Gravity::Error => ("Error", &mut self.errors),
+            Gravity::Refusal => ("Refused", &mut self.refusals),
+            Gravity::Warning => ("Warning", &mut self.warnings),
         };
         *count += 1;
         self.out.text(error.rendered(word));
@@ -202,11 +202,10 @@ impl Check<'_> {
 /// Programs that a run would not find here, or not run.
 fn missing_programs(site: &Path, definitions: &unship_policy::Definitions) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (table, name, key, argv) in programs(definitions) {
-        let program = argv.first().map_or("", String::as_str);
-        if let Err(e) = command::find(site, program) {
+    for (table, name, key, program) in programs(definitions) {
+        if let Err(e) = command::find(site, &program) {
             let message = format!("`{key}` of `[{table}.{name}]` cannot run on this machine: {e}");
-            found.push(Finding::new(Severity::Error, At::Definition(table, name.to_string()), message));
+            found.push(Finding::new(Gravity::Error, At::Definition(table, name.to_string()), message));
         }
     }
     found
@@ -216,7 +215,7 @@ fn missing_programs(site: &Path, definitions: &unship_policy::Definitions) -> Ve
 fn missing_places(site: &Path, definitions: &unship_policy::Definitions) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut missing = |table: &'static str, name: &str, message: String| {
-        found.push(Finding::new(Severity::Error, At::Definition(table, name.to_owned()), message));
+        found.push(Finding::new(Gravity::Error, At::Definition(table, name.to_owned()), message));
     };
     for (name, path) in &definitions.folders {
         if !site.join(path).is_dir() {

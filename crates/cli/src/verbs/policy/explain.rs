@@ -9,7 +9,7 @@ use crate::{
 };
 use std::collections::BTreeSet;
 use unship_policy::{
-    Bundle, Definitions, Manifest, Name, OnFail, Power, Risk, StoryPolicy, TrustRoot, UnitKind, definitions,
+    Bundle, Definitions, Manifest, Name, OnFail, Power, Risk, StoryPolicy, TrustRoot, TrustedKey, UnitKind, definitions,
 };
 
 /// Says what a story may do, step by step, with every name as what it means on this site: paths, command lines, pid
@@ -117,7 +117,7 @@ fn signatures(out: Out, site: &Site, story: &StoryPolicy, bundle: Option<&Bundle
 }
 
 fn holders(trust: &TrustRoot, role: &Name) -> Vec<String> {
-    let holds = |(_, (_, roles)): &(&Name, &(unship_policy::PublicKey, Vec<Name>))| roles.contains(role);
+    let holds = |(_, key): &(&Name, &TrustedKey)| key.roles.contains(role);
     trust.keys.iter().filter(holds).map(|(name, _)| name.to_string()).collect()
 }
 
