@@ -86,8 +86,8 @@ impl Desk {
         if let Some(status) = output.status.code().filter(|status| *status != 0) {
             let _ = writeln!(text, "(exit status {status})");
         }
-        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-        if let Some(run) = words.filter(|word| normal(word) == "RUN").next_back() {
+        let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        if let Some(run) = words.rfind(|word| normal(word) == "RUN") {
             self.run = run.to_owned();
         }
         text
