@@ -84,7 +84,7 @@ impl Taken {
             // There may be no such boundary: then the run went to its end.
             assert!(killed.status.is_none_or(|status| status == 0 && is_over), "{point}: {killed:?}");
             if !is_over && count.is_multiple_of(2) {
-                let _ = self.site.unship(["resume", "--undo"]).exits(4);
+                let _ = self.site.unship(["resume", "--undo"]).exits(0);
             } else {
                 let _ = self.site.unship(["resume"]).exits(0);
                 (self.well)(&self.site, true);

@@ -50,13 +50,17 @@ def main() -> None:
             said = answer(arguments.cache, self.rfile.readline(REQUEST_BYTES_MAX))
             self.wfile.write(json.dumps(said).encode() + b"\n")
 
+    class Server(socketserver.ThreadingUnixStreamServer):
+        daemon_threads = True
+        request_queue_size = 64
+
     lock = arguments.socket.with_suffix(".lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         sys.exit("another one runs in this site")
     arguments.socket.unlink(missing_ok=True)
-    with socketserver.UnixStreamServer(str(arguments.socket), Handler) as server:
+    with Server(str(arguments.socket), Handler) as server:
         server.serve_forever()
 
 

@@ -3,24 +3,27 @@
 'use strict';
 
 const { spawn } = require('child_process');
+const fs = require('fs');
 const net = require('net');
 const path = require('path');
 
 const PYTHON = path.resolve('.venv', 'bin', 'python3');
-const ARGUMENTS = ['-m', 'airbyte', '--cache', path.join('.cache', 'pyairbyte'), '--socket', path.join('run', 'pyairbyte.sock')];
-const SOCKET = ARGUMENTS.at(-1);
+const SOCKET = path.join('run', 'pyairbyte.sock');
+// By its cache everybody can tell whose process it is: the interpreter is the same for all sites.
+const ARGUMENTS = ['-m', 'airbyte', '--cache', path.resolve('.cache', 'pyairbyte'), '--socket', SOCKET];
+const PID = path.join('run', 'pyairbyte.pid');
 const LOOK_EVERY_MS = 100;
 const ANSWER_MS = 5_000;
 
 class PyAirbyte {
   #isOn;
-  #child;
 
   constructor(isOn) {
     this.#isOn = isOn;
     this.#keep();
   }
 
+  /** Whether one answers. */
   async lives() {
     return this.ask({ do: 'ping' }).then(
       () => true,
@@ -48,14 +51,23 @@ class PyAirbyte {
     });
   }
 
-  /** Starts one when there is none and one is wanted, from now on. */
-  async #keep() {
-    if (this.#isOn() && !this.#child && !(await this.lives())) {
+  /** Whoever started it; it may not answer yet. */
+  #isThere() {
+    try {
+      const words = fs.readFileSync(`/proc/${Number(fs.readFileSync(PID, 'utf8'))}/cmdline`, 'utf8').split('\0');
+      return words[0] === PYTHON && words[2] === ARGUMENTS[1];
+    } catch {
+      return false;
+    }
+  }
+
+  /** Starts one when there is none and one is wanted, from now on. Nothing happens between the look and the start. */
+  #keep() {
+    if (this.#isOn() && !this.#isThere()) {
       const child = spawn(PYTHON, ARGUMENTS, { detached: true, stdio: 'ignore' });
       child.on('error', (error) => console.error(`PyAirbyte: ${error.message}`));
-      child.once('close', () => (this.#child = undefined));
       child.unref();
-      this.#child = child;
+      if (child.pid) fs.writeFileSync(PID, `${child.pid}\n`);
     }
     setTimeout(() => this.#keep(), LOOK_EVERY_MS).unref();
   }
