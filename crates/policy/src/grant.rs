@@ -2,8 +2,8 @@
 //! checked and the operator's policies.
 
 use crate::{
-    Capabilities, ChecklistItem, Digest, FileError, FileRight, Manifest, Name, OnFail, PathPattern, Place,
-    PointerPattern, SitePolicy, StoryPolicy, Unit, UnitKind, UnknownVariant, Variant, VerifiedBundle,
+    Capabilities, ChecklistItem, Denial, Digest, FileError, FileRight, GrantError, Manifest, Name, OnFail, PathPattern,
+    Place, PointerPattern, SitePolicy, StoryPolicy, Unit, UnitKind, UnknownVariant, Variant, VerifiedBundle,
     meaning::{FlagsFormat, FlagsMeaning, Limits},
     safety::demand_meanings,
     tables::Definitions,
@@ -22,66 +22,6 @@ pub struct Grant {
     permitted: Capabilities,
     /// For `exec`: folders with every right, and folders with the reading ones.
     whole: BTreeMap<String, bool>,
-}
-
-/// Why something is not granted: the rule, and what would allow it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} is not granted to `{unit}`: {rule}")]
-pub struct Denial {
-    /// The step or check.
-    pub unit: String,
-    /// What it tried, such as `files.write on a/b`.
-    pub what: String,
-    /// The rule by which it was refused, and what would allow it.
-    pub rule: String,
-}
-
-/// Why a story's requests and the policies do not fit.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum GrantError {
-    /// The story's policy file is at fault.
-    #[error(transparent)]
-    Policy(#[from] FileError),
-    /// A unit asks for more than the policy permits.
-    #[error("the {kind} `{unit}` requests `{power}`, which the policy of story {story} does not permit")]
-    NotPermitted {
-        /// The story.
-        story: String,
-        /// What the unit is.
-        kind: &'static str,
-        /// Its name.
-        unit: String,
-        /// The power, as a policy would write it.
-        power: String,
-        /// The unit's table in the story's policy, if it has one.
-        span: Option<Range<usize>>,
-    },
-    /// A unit may only ask by this call, but it is one that changes something.
-    #[error(
-        "the {kind} `{unit}` requests `http.get = [\"{call}\"]`, but `[http.{call}]` is a {method}; `http.call` is for what changes something"
-    )]
-    NotSafe {
-        /// What the unit is.
-        kind: &'static str,
-        /// Its name.
-        unit: String,
-        /// The call.
-        call: String,
-        /// Its method.
-        method: &'static str,
-    },
-    /// The policy permits, and the manifest requests, a name without a meaning.
-    #[error("the {kind} `{unit}` requests `{power}`, but no policy says what {name:?} means")]
-    NoMeaning {
-        /// What the unit is.
-        kind: &'static str,
-        /// Its name.
-        unit: String,
-        /// The power.
-        power: String,
-        /// The name without a meaning.
-        name: String,
-    },
 }
 
 /// A story that may be planned: verified bytes, grants for every unit, what names mean, limits.

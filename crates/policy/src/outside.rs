@@ -214,7 +214,7 @@ impl RawParameter {
                 Ok(ParameterKind::OneOf(values))
             }
             RawParameter::Integer(raw) => {
-                let RawInteger { min, max } = *raw.get_ref();
+                let (min, max) = (raw.get_ref().min, raw.get_ref().max);
                 if min > max {
                     return Err(FileError::at(raw.span(), format!("no number is at least {min} and at most {max}")));
                 }

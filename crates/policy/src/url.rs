@@ -1,7 +1,8 @@
 //! The URLs that a call over HTTP may name: a strict subset of RFC 3986, so that no two readers of one can differ on which
 //! host it means.
 
-use std::{fmt, net::IpAddr};
+use core::net::IpAddr;
+use std::fmt;
 
 /// `http://HOST[:PORT]/PATH[?QUERY]` or the same with `https`: without user, fragment, dot segments or upper-case host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,7 +145,7 @@ fn decimal_port(text: &str) -> Option<u16> {
 /// number"), so that `127.1` and `0x7f.1` mean no host to anybody.
 fn is_host(host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        return address.parse::<std::net::Ipv6Addr>().is_ok();
+        return address.parse::<core::net::Ipv6Addr>().is_ok();
     }
     let label = |label: &str| {
         !label.is_empty()
@@ -155,7 +156,7 @@ fn is_host(host: &str) -> bool {
     };
     let numeric = host.rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_digit()));
     if numeric {
-        return host.parse::<std::net::Ipv4Addr>().is_ok();
+        return host.parse::<core::net::Ipv4Addr>().is_ok();
     }
     host.len() <= 253 && host.split('.').all(label)
 }
