@@ -6,6 +6,7 @@ mod defects;
 mod grants;
 mod kill;
 mod life;
+mod qa;
 mod security;
 
 use crate::{
@@ -33,6 +34,7 @@ const STORIES: &[Story] = &[
     Story { id: "1.1.5", services: &["api", "core"], well: api_is_well },
     Story { id: "1.2", services: &["ingestion", "core"], well: ingestion_is_well },
     Story { id: "1.4", services: &["analytics", "core"], well: core_is_well },
+    Story { id: "1.8", services: &[], well: qa_is_well },
 ];
 
 impl Story {
@@ -76,6 +78,12 @@ fn api_is_well(site: &Site, applied: bool) {
     assert!(found.iter().zip(wanted).all(|(found, wanted)| found.starts_with(wanted)), "{found:?}");
     let sessions = if applied { "sessions in none" } else { "sessions in .cache/security" };
     let _ = own(site, "bin/practice-core", &["healthy"]).exits(0).prints(sessions);
+}
+
+fn qa_is_well(site: &Site, applied: bool) {
+    for (path, before_the_story) in [("docs/manual-checks.md", true), ("tests/contract/api.test.js", false)] {
+        assert_eq!(site.at(path).exists(), before_the_story == applied, "{path}");
+    }
 }
 
 fn ingestion_is_well(site: &Site, applied: bool) {
