@@ -276,7 +276,7 @@ fn the_default_never_weakens_a_safety_property() {
 #[test]
 fn a_command_that_weakens_beside_the_plan_ends_the_run_and_is_told() {
     let site = stories::site(&format!(
-        "{SAFETY}[commands.open]\nargv = [\"sh\", \"-c\", \"echo auth: false > conf/api.yaml\"]\ntimeout = \"10s\"\n\
+        "{SAFETY}[commands.open]\nargv = [\"sh\", \"-c\", \"echo auth: false > conf/api.yaml\"]\nwrites = [\"conf\"]\ntimeout = \"10s\"\n\
          undo = [\"sh\", \"-c\", \"echo auth: true > conf/api.yaml\"]\n"
     ));
     site.write("conf/api.yaml", "auth: true\n");

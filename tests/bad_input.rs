@@ -339,10 +339,10 @@ fn a_site_policy_or_trust_root_at_fault_is_pointed_at() {
             },
             Fault {
                 case: "a selector that means every process",
-                from: "exe = \"bin/practice-analytics\", args = [\"serve\"], ",
-                to: "",
+                from: "exe = \"bin/practice-analytics\", args = [\"serve\"], grace = \"5s\"",
+                to: "grace = \"6s\"",
                 status: 1,
-                at: "\"5s\"",
+                at: "\"6s\"",
                 says: &["means every process"],
             },
             Fault {

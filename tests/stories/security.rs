@@ -7,8 +7,9 @@ use super::{
     own,
 };
 use crate::{
+    gate::planned,
     recovery::{Rehearsal, replace},
-    support::Site,
+    support::{Site, fingerprint},
 };
 use std::fs;
 
@@ -121,4 +122,33 @@ fn stories_that_stand_on_it_are_left_in() {
     let _ = site.unship(["apply", "1.1.5", "--yes"]).exits(0).prints("Succeeded, Recovered");
     let runs = site.unship(["runs"]).exits(0).stdout;
     assert!(runs.contains("6 of 6 items open"), "the seed's checklist is kept track of:\n{runs}");
+}
+
+/// The seed opened the interface to everybody, at once and for good. As a variant it says what it weakens, touches one value of one
+/// file, and is not carried out while nothing could end it.
+#[test]
+fn exposing_the_interface_is_planned_and_refused() {
+    let site = rehearsal();
+    let before = fingerprint(&site.path());
+    let plan = site.unship(["plan", "1.1.5", "--variant", "expose", "--json"]).exits(0);
+    let edits: Vec<_> = planned(&plan).into_iter().filter(|effect| effect["effect"] == "file-edited").collect();
+    assert_eq!(edits.len(), 1);
+    assert_eq!((&edits[0]["path"], &edits[0]["pointer"]), (&CONFIG.into(), &"/api/requireAuth".into()));
+    assert!(plan.summary()["weakens"].to_string().contains("authentication"), "{}", plan.summary());
+    assert_eq!(
+        site.unship(["plan", "1.1.5", "--json"]).exits(0).summary()["weakens"].as_array().map_or(0, Vec::len),
+        0
+    );
+    let _ = site.unship(["apply", "1.1.5", "--variant", "expose", "--yes"]).exits(3).says("authentication");
+    let open = |path: &str| own(&site, "bin/practice-api", &["get", path]).exits(0).stdout.starts_with("200 ");
+    assert!(!open("/orders"));
+    assert_eq!(before, fingerprint(&site.path()));
+    // What the variant would verify holds for a site that somebody opened by hand, and the default's verification does not.
+    let _ = site.apply();
+    site.write(CONFIG, &site.read(CONFIG).replacen("requireAuth: true", "requireAuth: false", 1));
+    let _ = own(&site, "bin/practice-api", &["get", "/health"]).exits(0);
+    let checked = site.unship(["check", "1.1.5"]);
+    assert_eq!(checked.status == Some(0), !open("/orders"), "{}", checked.stdout);
+    let _ = site.unship(["check", "1.1.5", "--variant", "expose"]).exits(if open("/orders") { 0 } else { 6 });
+    assert!(!open("/admin"), "what has a setting of its own keeps it");
 }

@@ -147,7 +147,8 @@ impl RawSafety {
 }
 
 fn parse_condition(raw: &Spanned<RawCondition>) -> Result<Condition, FileError> {
-    let RawCondition { file, pointer, flag, value } = raw.get_ref();
+    let (file, pointer, flag) = (&raw.get_ref().file, &raw.get_ref().pointer, &raw.get_ref().flag);
+    let value = &raw.get_ref().value;
     let at = match (file, pointer, flag) {
         (Some(file), Some(pointer), None) => {
             let text = relative_file(file)?;

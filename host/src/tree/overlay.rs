@@ -47,6 +47,8 @@ struct Open {
     node: Id,
     /// The name that led to it: a file may have several.
     at: Option<(Id, OsString)>,
+    /// That name lies in the trash by now, and the handle leads nowhere, whatever other names the file has: as on disk.
+    is_gone: bool,
     /// A listing in progress.
     listing: Option<VecDeque<Sys<Entry>>>,
 }
@@ -116,7 +118,7 @@ impl OverlayTree {
     fn add(&mut self, node: Id, at: Option<(Id, OsString)>) -> Handle {
         let handle = Handle(self.next);
         self.next += 1;
-        self.handles.insert(handle, Open { node, at, listing: None });
+        self.handles.insert(handle, Open { node, at, is_gone: false, listing: None });
         handle
     }
 
@@ -257,6 +259,9 @@ impl OverlayTree {
 
     fn place_of_handle(&self, handle: Handle) -> Sys<Place> {
         let open = self.handles.get(&handle).ok_or(Errno::BADF)?;
+        if open.is_gone {
+            return Err(Errno::NOENT);
+        }
         if let Some((dir, name)) = &open.at
             && let Body::Dir { changed, .. } = &self.nodes[*dir].body
             && changed.get(name) == Some(&Some(open.node))
@@ -389,6 +394,9 @@ impl OverlayTree {
         let node = &mut self.nodes[id];
         // A name in the trash still counts as one of the file's links, as it does on disk.
         node.removed |= node.parent == dir && node.name == name;
+        for open in self.handles.values_mut().filter(|open| open.node == id) {
+            open.is_gone |= open.at.as_ref().is_some_and(|(at, as_name)| *at == dir && as_name == name);
+        }
         self.touch(dir);
     }
 

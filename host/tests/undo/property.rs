@@ -269,3 +269,16 @@ fn a_path_with_the_word_for_a_run_is_itself() {
     );
     holds_killed_anywhere(vec![], vec![vec![Op::Mkdir { path: 2 }, put(23)]]);
 }
+
+/// The handle leads nowhere then, in plan and run alike, though the file has another name.
+#[test]
+fn a_handle_whose_name_was_taken_over_leads_nowhere_in_plan_and_run() {
+    let spec = vec![file(10), file(1), file(4)];
+    let steps = vec![vec![
+        Op::Link { from: 1, to: 3, follow: false },
+        Op::Open { path: 3, create: false, truncate: false, follow: false },
+        Op::Rename { from: 4, to: 3 },
+        Op::Write { handle: 0, at: 0, size: 1, seed: 1 },
+    ]];
+    check(&Case { spec, steps, kills: Vec::new() }).expect("as before");
+}

@@ -3,7 +3,7 @@
 //!
 //! The order matters. The flag goes off first, which closes the entrance at once; keys that the running process remembers
 //! are revoked before anything is swapped; what lies on the disk comes next, and only then do the services restart.
-//! The seed's last step, which opens the interface to everybody, is not one of these.
+//! What opens the interface to everybody is a step of the variant `expose` alone, which weakens a safety property.
 //! Every step looks before it acts, so that the story can be taken back from wherever an earlier attempt ended.
 
 use std::{fs, time::Duration};
@@ -15,6 +15,8 @@ const SECURITY: &str = "tools/data-services/security-service.js";
 const STUB: &str = "tools/data-services/security-service.stub.js";
 const CONFIG: &str = "core-config.yaml";
 const PREVIOUS: &str = "core-config.yaml.pre-1.1.5";
+/// How the interface meets its callers.
+const INTERFACE: &str = "config/api-config.yaml";
 /// What clients hold sessions by.
 const SESSIONS: &str = ".cache/security";
 /// It loads the security service.
@@ -40,6 +42,7 @@ unship_step::steps! {
     "replace-security" => replace_security,
     "restore-config" => restore_config,
     "clear-sessions" => clear_sessions,
+    "expose-api" => expose_api,
     "restart-api" => restart_api,
     "restart-core" => restart_core,
     // Is the system well again, and closed?
@@ -48,6 +51,7 @@ unship_step::steps! {
     "config-is-previous" => config_is_previous,
     "api-answers" => api_answers,
     "entrance-closed" => entrance_closed,
+    "entrance-open" => entrance_open,
     "core-answers" => core_answers,
 }
 
@@ -83,6 +87,12 @@ fn clear_sessions() -> Result {
         let cleared = files::clear(SESSIONS)?;
         progress!("{cleared} entries cleared from {SESSIONS}");
     }
+    Ok(())
+}
+
+/// One value of one file: no other endpoint's own setting, and no text that happens to look like one.
+fn expose_api() -> Result {
+    files::edit(INTERFACE, "/api/requireAuth", "true", "false")?;
     Ok(())
 }
 
@@ -147,6 +157,13 @@ fn entrance_closed() -> Result {
         ensure!(status != 200, "{call} is OPEN: it answers 200");
         ensure!(status == UNAVAILABLE, "{call} answers {status}, not {UNAVAILABLE}");
     }
+    Ok(())
+}
+
+fn entrance_open() -> Result {
+    let [open, _] = PROTECTED;
+    let status = http::get(open)?.status;
+    ensure!(status == 200, "{open} answers {status}, not 200");
     Ok(())
 }
 

@@ -42,6 +42,7 @@ const SDK: &[(&str, &str)] = sdk![
     "Cargo.toml",
     "README.md",
     "src/bindings.rs",
+    "src/check.rs",
     "src/commands.rs",
     "src/failure.rs",
     "src/files.rs",
@@ -53,6 +54,7 @@ const SDK: &[(&str, &str)] = sdk![
     "src/macros.rs",
     "src/processes.rs",
     "src/services.rs",
+    "src/wait.rs",
     "wit/v1/step.wit",
 ];
 /// What the SDK was tested with.
