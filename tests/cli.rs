@@ -159,7 +159,8 @@ fn the_json_lines_are_as_documented() {
     let _ = run("policy tighten", 0, &["policy", "tighten", "1.3"]);
     let crate_dir = site.outside().join("crate");
     let _ = run("new", 0, &["new", "2.1", "--dir", &text(&crate_dir)]);
-    let _ = run("policy check", 0, &["policy", "check"]);
+    // The practice site of one story lacks the repository that `[git.qa]` speaks of.
+    let _ = run("policy check", 1, &["policy", "check"]);
     fs::remove_file(site.at("policies/2.1.toml")).expect("removed");
     let _ = run("runs", 0, &["runs"]);
     let _ = run("show", 0, &["show", summary["run"].as_str().expect("a run")]);
