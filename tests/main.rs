@@ -8,6 +8,7 @@ mod cli;
 mod code_cache;
 mod elsewhere;
 mod exec;
+mod flags;
 mod gate;
 mod gc;
 mod guide;
