@@ -51,6 +51,21 @@ fn check_of_what_is_right_is_short() {
     let _ = site.unship(["policy"]).exits(2);
 }
 
+/// Of a trigger with no feed, or in a language that is none, at its place, wherever the story's triggers stand.
+#[test]
+fn check_refuses_a_trigger_without_a_feed() {
+    let site = Site::practice();
+    let file = "policies/triggers/1.3.toml";
+    let good = site.read(file);
+    let feed = good.lines().find(|line| line.starts_with("feed = ")).expect("a feed");
+    for (bad, said) in
+        [(good.replacen(feed, "", 1), "feed"), (good.replacen("when = \"", "when = \"> ", 1), "triggers/1.3.toml:")]
+    {
+        site.write(file, &bad);
+        let _ = site.unship(["policy", "check", "1.3"]).exits(1).prints(said);
+    }
+}
+
 #[test]
 fn check_tells_all_that_is_wrong_at_once() {
     let site = Site::new(

@@ -58,6 +58,16 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         for (story, _) in stories.iter().filter(|(_, is_wanted)| *is_wanted) {
             check.story(story, site, trust.as_ref());
         }
+        // Feeds and language of the triggers; where they stand, compiling says.
+        if let Some(trust) = &trust {
+            let opened = Site { path: path.clone(), policy: site.clone(), trust: trust.clone() };
+            let owners = stories.iter().filter(|(_, is_wanted)| *is_wanted).map(|(story, _)| Some(&story.id));
+            for owner in owners.chain(wanted.is_empty().then_some(None)) {
+                if let Err(e) = crate::triggers::of(&opened, owner) {
+                    check.tell(Gravity::Error, e);
+                }
+            }
+        }
         // With a file that does not parse, nobody knows what it would have used.
         if whole {
             let all: Vec<StoryPolicy> = stories.into_iter().map(|(story, _)| story).collect();
