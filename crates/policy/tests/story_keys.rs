@@ -38,20 +38,6 @@ fn what_the_keys_mean() {
 }
 
 #[test]
-fn no_trigger_of_a_story_for_people_only_acts_by_itself() {
-    let trigger = |auto: &str| {
-        format!(
-            "{STORY}\n[[trigger]]\nname = \"t\"\nwhen = \"x detected\"\nseverity = \"critical\"\nauto = {auto}\nfeed = [\"f\"]\n"
-        )
-    };
-    let error = parse(&trigger("true")).expect_err("it is manual-only");
-    let message = "the trigger `t` has `auto = true`, but story 1.3 is `manual-only`: nothing applies it by itself";
-    assert_eq!((error.message.as_str(), error.span.is_some()), (message, true));
-    parse(&trigger("false")).expect("people are asked");
-    parse(&trigger("true").replacen("manual-only = true", "manual-only = false", 1)).expect("it may act");
-}
-
-#[test]
 fn what_is_refused_and_where() {
     let many: String = (0..=100).map(|n| format!("[[checklist]]\nname = \"n{n}\"\ntitle = \"t\"\n")).collect();
     let table = [
