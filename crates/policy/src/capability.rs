@@ -1,7 +1,7 @@
 //! The closed set of powers that the host can hand out, as sets: what an author requests and what a policy permits have
 //! the same shape, and a [`crate::Grant`] is where both agree.
 
-use crate::{Name, PathPattern, PointerPattern};
+use crate::{Name, NamedPower, PathPattern, PointerPattern};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What may be done to a path.
@@ -144,6 +144,24 @@ impl Capabilities {
             ("git.restore", git_restore.is_empty()),
         ];
         changing.into_iter().find(|(_, empty)| !empty).map(|(key, _)| key.to_owned())
+    }
+
+    /// The powers over plain names.
+    pub(crate) fn named(&self) -> [(NamedPower, &BTreeSet<Name>); 12] {
+        [
+            (NamedPower::FlagsGet, &self.flags_get),
+            (NamedPower::ProcessesList, &self.processes_list),
+            (NamedPower::ProcessesStop, &self.processes_stop),
+            (NamedPower::ServicesStatus, &self.services_status),
+            (NamedPower::ServicesStart, &self.services_start),
+            (NamedPower::ServicesStop, &self.services_stop),
+            (NamedPower::ServicesRestart, &self.services_restart),
+            (NamedPower::CommandsRun, &self.commands_run),
+            (NamedPower::HttpGet, &self.http_get),
+            (NamedPower::HttpCall, &self.http_call),
+            (NamedPower::GitStatus, &self.git_status),
+            (NamedPower::GitRestore, &self.git_restore),
+        ]
     }
 
     /// The interfaces of `unship:step` that these powers speak through, by their short names.

@@ -129,37 +129,8 @@ impl Fit<'_> {
     }
 
     fn permits(&mut self, asked: &Capabilities, permitted: &Capabilities) {
-        for (right, paths) in &asked.files {
-            let allowed = permitted.files.get(right).map_or(&[][..], Vec::as_slice);
-            self.covers(&format!("files.{}", right.key()), paths, allowed);
-        }
-        for (path, pointers) in &asked.edits {
-            let may = |pointer: &PointerPattern| {
-                let mut covering = permitted.edits.iter().filter(|(p, _)| p.covers(path));
-                covering.any(|(_, permitted)| permitted.iter().any(|p| p.covers(pointer)))
-            };
-            for pointer in pointers.iter().filter(|pointer| !may(pointer)) {
-                let (path, pointer) = (path.as_str(), pointer.as_str());
-                self.refuse(format!("files.edit = {{ {path:?} = [{pointer:?}] }}"));
-            }
-        }
-        self.covers("processes.holders", &asked.processes_holders, &permitted.processes_holders);
-        for (flag, values) in &asked.flags_set {
-            let allowed = permitted.flags_set.get(flag);
-            for value in values.iter().filter(|v| !allowed.is_some_and(|a| a.contains(*v))) {
-                self.refuse(format!("flags.set = {{ {flag} = {value:?} }}"));
-            }
-        }
-        for ((key, asked), (_, permitted)) in named_powers(asked).into_iter().zip(named_powers(permitted)) {
-            for name in asked.difference(permitted) {
-                self.refuse(format!("{key} = [\"{name}\"]"));
-            }
-        }
-    }
-
-    fn covers(&mut self, key: &str, asked: &[PathPattern], permitted: &[PathPattern]) {
-        for pattern in asked.iter().filter(|a| !permitted.iter().any(|p| p.covers(a))) {
-            self.refuse(format!("{key} = [{:?}]", pattern.as_str()));
+        for power in asked.beyond(permitted) {
+            self.refuse(power.to_string());
         }
     }
 
@@ -171,18 +142,19 @@ impl Fit<'_> {
             power: power.to_owned(),
             name: name.to_owned(),
         };
-        for (key, names) in named_powers(asked) {
+        for (power, names) in asked.named() {
+            let [table, key] = power.keys();
             for name in names {
-                let known = match key.split('.').next() {
-                    Some("services") => definitions.services.contains_key(name),
-                    Some("commands") => definitions.commands.contains_key(name),
-                    Some("processes") => definitions.processes.contains_key(name),
-                    Some("http") => definitions.http.contains_key(name),
-                    Some("git") => definitions.git.contains_key(name),
+                let known = match table {
+                    "services" => definitions.services.contains_key(name),
+                    "commands" => definitions.commands.contains_key(name),
+                    "processes" => definitions.processes.contains_key(name),
+                    "http" => definitions.http.contains_key(name),
+                    "git" => definitions.git.contains_key(name),
                     _ => definitions.flags.is_some(),
                 };
                 if !known {
-                    self.found.push(no_meaning(key, name.as_str()));
+                    self.found.push(no_meaning(&format!("{table}.{key}"), name.as_str()));
                 }
             }
         }
@@ -216,24 +188,6 @@ impl Fit<'_> {
             }
         }
     }
-}
-
-/// The powers over plain names, by their keys.
-fn named_powers(powers: &Capabilities) -> [(&'static str, &BTreeSet<Name>); 12] {
-    [
-        ("flags.get", &powers.flags_get),
-        ("processes.list", &powers.processes_list),
-        ("processes.stop", &powers.processes_stop),
-        ("services.status", &powers.services_status),
-        ("services.start", &powers.services_start),
-        ("services.stop", &powers.services_stop),
-        ("services.restart", &powers.services_restart),
-        ("commands.run", &powers.commands_run),
-        ("http.get", &powers.http_get),
-        ("http.call", &powers.http_call),
-        ("git.status", &powers.git_status),
-        ("git.restore", &powers.git_restore),
-    ]
 }
 
 /// What names mean for a story: the site's definitions and its own. Taking a run back needs these, and no bundle.
@@ -492,7 +446,7 @@ impl Grant {
     /// [`Denial`] naming the rule.
     pub fn named(&self, key: &str, name: &str) -> Result<Name, Denial> {
         let find = |powers: &Capabilities| {
-            let (_, names) = named_powers(powers).into_iter().find(|(k, _)| *k == key)?;
+            let (_, names) = powers.named().into_iter().find(|(power, _)| key.split('.').eq(power.keys()))?;
             names.iter().find(|n| n.as_str() == name).cloned()
         };
         find(&self.requested).and_then(|_| find(&self.permitted)).ok_or_else(|| {

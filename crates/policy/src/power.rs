@@ -81,52 +81,27 @@ pub enum Use {
 impl Capabilities {
     /// Every entry.
     pub fn powers(&self) -> Vec<Power> {
-        let Capabilities {
-            files,
-            edits,
-            flags_get,
-            flags_set,
-            processes_list,
-            processes_stop,
-            processes_holders,
-            services_status,
-            services_start,
-            services_stop,
-            services_restart,
-            commands_run,
-            http_get,
-            http_call,
-            git_status,
-            git_restore,
-        } = self;
         let mut all = Vec::new();
-        for (right, paths) in files.iter().filter(|(right, _)| **right != FileRight::Edit) {
+        for (right, paths) in self.files.iter().filter(|(right, _)| **right != FileRight::Edit) {
             all.extend(paths.iter().map(|path| Power::Files(*right, path.clone())));
         }
-        for (path, pointers) in edits {
+        for (path, pointers) in &self.edits {
             all.extend(pointers.iter().map(|pointer| Power::Edit(path.clone(), pointer.clone())));
         }
-        all.extend(processes_holders.iter().cloned().map(Power::Holders));
-        for (flag, values) in flags_set {
+        all.extend(self.processes_holders.iter().cloned().map(Power::Holders));
+        for (flag, values) in &self.flags_set {
             all.extend(values.iter().map(|value| Power::FlagSet(flag.clone(), value.clone())));
         }
-        for (power, names) in [
-            (NamedPower::FlagsGet, flags_get),
-            (NamedPower::ProcessesList, processes_list),
-            (NamedPower::ProcessesStop, processes_stop),
-            (NamedPower::ServicesStatus, services_status),
-            (NamedPower::ServicesStart, services_start),
-            (NamedPower::ServicesStop, services_stop),
-            (NamedPower::ServicesRestart, services_restart),
-            (NamedPower::CommandsRun, commands_run),
-            (NamedPower::HttpGet, http_get),
-            (NamedPower::HttpCall, http_call),
-            (NamedPower::GitStatus, git_status),
-            (NamedPower::GitRestore, git_restore),
-        ] {
+        for (power, names) in self.named() {
             all.extend(names.iter().map(|name| Power::Named(power, name.clone())));
         }
         all
+    }
+
+    /// What of this `permitted` does not cover.
+    pub(crate) fn beyond(&self, permitted: &Capabilities) -> Vec<Power> {
+        let permitted = permitted.powers();
+        self.powers().into_iter().filter(|asked| !permitted.iter().any(|power| power.covers(asked))).collect()
     }
 }
 
@@ -221,9 +196,8 @@ impl StoryPolicy {
 pub fn missing(manifest: &Manifest, story: &StoryPolicy) -> String {
     let mut text = String::new();
     for unit in &manifest.units {
-        let granted = story.granted().find(|(name, _)| **name == unit.name).map(|(_, powers)| powers.powers());
-        let is_missing = |asked: &Power| !granted.iter().flatten().any(|power| power.covers(asked));
-        let missing: Vec<Power> = unit.requests.powers().into_iter().filter(is_missing).collect();
+        let granted = story.granted().find(|(name, _)| **name == unit.name).map(|(_, powers)| powers);
+        let missing = unit.requests.beyond(granted.unwrap_or(&Capabilities::default()));
         if !missing.is_empty() {
             let there = if granted.is_some() { " # this table is there: add to it" } else { "" };
             text.push_str(&format!("[grants.{}]{there}\n{}\n", unit.name, as_lines(&missing).join("\n")));
