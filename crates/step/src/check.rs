@@ -12,7 +12,7 @@
 //! }
 //! ```
 
-use crate::{Context as _, Result, ensure, files, flags, processes, services};
+use crate::{Context as _, Result, ensure, files, flags, http, processes, services};
 use std::fs;
 
 /// The flag has this value. Needs `flags.get`.
@@ -49,6 +49,18 @@ pub fn replacement(path: &str) -> Result<String> {
     Ok(text)
 }
 
+/// As [`replacement`], and no line of it requires a module whose name holds `module`: what takes the place must not bring
+/// back `what` is to be taken out.
+///
+/// # Errors
+/// As [`replacement`], and when a line does.
+pub fn replacement_without(path: &str, module: &str, what: &str) -> Result {
+    let text = replacement(path)?;
+    let needs_it = text.lines().any(|line| line.contains("require(") && line.contains(module));
+    ensure!(!needs_it, "{path} needs {what}, which is what is to be taken out");
+    Ok(())
+}
+
 /// Nothing has this name, no dangling symlink either. Needs `files.read`.
 ///
 /// # Errors
@@ -79,12 +91,23 @@ pub fn healthy(service: &str) -> Result {
     Ok(())
 }
 
+/// The call is answered with this HTTP status. Needs `http.get`.
+///
+/// # Errors
+/// When it is answered with another, or not at all.
+pub fn answers(call: &str, wanted: u16) -> Result {
+    let status = http::get(call)?.status;
+    ensure!(status == wanted, "{call} answers {status}, not {wanted}");
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn in_folder(body: impl FnOnce(&dyn Fn(&str) -> String)) {
-        let folder = std::env::temp_dir().join(format!("unship-step-check-{}", std::process::id()));
+    /// A folder of each test's own: they run side by side.
+    fn in_folder(test: &str, body: impl FnOnce(&dyn Fn(&str) -> String)) {
+        let folder = std::env::temp_dir().join(format!("unship-step-check-{test}-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         body(&|name| folder.join(name).to_str().expect("UTF-8").to_owned());
         fs::remove_dir_all(folder).expect("removed");
@@ -92,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_is_not_so_is_told_with_what_was_found() {
-        in_folder(|at| {
+        in_folder("told", |at| {
             let (a, b, gone) = (at("a"), at("b"), at("gone"));
             fs::write(&a, "one").expect("written");
             fs::write(&b, "three").expect("written");
@@ -108,6 +131,12 @@ mod tests {
             assert_eq!(replacement(&a).expect("text"), "one");
             fs::write(&b, " \n").expect("written");
             assert_eq!(replacement(&b).expect_err("empty").to_string(), format!("{b} is empty"));
+            fs::write(&b, "let a = 1;\nconst db = require(\"duckdb\");\n").expect("written");
+            assert_eq!(replacement_without(&b, "dbt", "dbt"), Ok(()));
+            assert_eq!(
+                replacement_without(&b, "duckdb", "DuckDB").expect_err("it needs it").to_string(),
+                format!("{b} needs DuckDB, which is what is to be taken out")
+            );
             let folder = at("folder");
             fs::create_dir(&folder).expect("a folder");
             assert_eq!(
@@ -121,7 +150,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_symlink_takes_no_place_and_is_there_though_it_dangles() {
-        in_folder(|at| {
+        in_folder("link", |at| {
             let link = at("link");
             std::os::unix::fs::symlink("nowhere", &link).expect("linked");
             assert!(absent(&link).is_err());

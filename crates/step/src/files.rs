@@ -2,7 +2,7 @@
 //!
 //! Paths are relative to the site, as in `std::fs`; the same grants and the same gate hold for both.
 
-use crate::{HostError, Result as StepResult, bindings::unship::step::files as host, fail};
+use crate::{HostError, Result as StepResult, bindings::unship::step::files as host, fail, progress};
 use std::{fs, io};
 
 /// Whether something has this name: a file, a directory, or a symlink, wherever it leads. Needs `files.read` on it.
@@ -39,6 +39,19 @@ pub fn set_aside(path: &str) -> Result<String, HostError> {
     host::set_aside(path).map_err(HostError::from)
 }
 
+/// [`set_aside`] where something has this name, and tells the person on call what it is kept as: for stories that an earlier
+/// attempt may have begun.
+///
+/// # Errors
+/// As [`present`] and [`set_aside`].
+pub fn set_aside_if_present(path: &str) -> StepResult {
+    if present(path)? {
+        let kept = set_aside(path)?;
+        progress!("{path} is kept as {kept}");
+    }
+    Ok(())
+}
+
 /// Empties the directory `path`: every entry, hidden ones too, goes to the trash, and the directory stays. No symlink is
 /// followed. Answers how many entries went.
 ///
@@ -48,6 +61,18 @@ pub fn set_aside(path: &str) -> Result<String, HostError> {
 /// [`HostError`]: `NotAsExpected` when `path` is not there or not a directory.
 pub fn clear(path: &str) -> Result<u64, HostError> {
     host::clear(path).map_err(HostError::from)
+}
+
+/// [`clear`] where something has this name, and tells the person on call how many entries went.
+///
+/// # Errors
+/// As [`present`] and [`clear`].
+pub fn clear_if_present(path: &str) -> StepResult {
+    if present(path)? {
+        let cleared = clear(path)?;
+        progress!("{cleared} entries cleared from {path}");
+    }
+    Ok(())
 }
 
 /// Sets one scalar of a YAML, JSON or TOML file (told by its name's end) and keeps every other byte.

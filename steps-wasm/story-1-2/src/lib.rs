@@ -4,7 +4,7 @@
 //! would start one; only then what is left of the connectors. Their cache is cleared when nobody writes to it any more.
 //! Every step looks before it acts, so that the story can be taken back from wherever an earlier attempt ended.
 
-use unship_step::{Result, check, ensure, files, flags, http, processes, progress, services};
+use unship_step::{Result, check, files, flags, processes, progress, services};
 
 const FLAG: &str = "pyairbyte_integration";
 /// The service that starts the connectors.
@@ -62,11 +62,7 @@ fn stop_connectors() -> Result {
 }
 
 fn set_wrapper_aside() -> Result {
-    if files::present(WRAPPER)? {
-        let kept = files::set_aside(WRAPPER)?;
-        progress!("{WRAPPER} is kept as {kept}");
-    }
-    Ok(())
+    files::set_aside_if_present(WRAPPER)
 }
 
 fn replace_service() -> Result {
@@ -76,11 +72,7 @@ fn replace_service() -> Result {
 
 /// It holds how far each source was read. A new beginning must not trust it; whoever undoes this run gets it back.
 fn clear_cache() -> Result {
-    if files::present(CACHE)? {
-        let cleared = files::clear(CACHE)?;
-        progress!("{cleared} entries cleared from {CACHE}");
-    }
-    Ok(())
+    files::clear_if_present(CACHE)
 }
 
 fn start_ingestion() -> Result {
@@ -104,10 +96,7 @@ fn taken_back() -> Result {
 
 /// A stub that needs the wrapper would bring back what is to be taken out.
 fn stub_present() -> Result {
-    let stub = check::replacement(STUB)?;
-    let needs_wrapper = stub.lines().any(|line| line.contains("require(") && line.contains("pyairbyte"));
-    ensure!(!needs_wrapper, "{STUB} needs PyAirbyte's wrapper, which is what is to be taken out");
-    Ok(())
+    check::replacement_without(STUB, "pyairbyte", "PyAirbyte's wrapper")
 }
 
 fn flag_off() -> Result {
@@ -124,16 +113,12 @@ fn service_is_stub() -> Result {
 
 fn ingestion_answers() -> Result {
     check::healthy(INGESTION)?;
-    let status = http::get(STATUS)?.status;
-    ensure!(status == 200, "{STATUS} answers {status}, not 200");
-    Ok(())
+    check::answers(STATUS, 200)
 }
 
 /// What only PyAirbyte can answer nobody answers: neither the stub nor an old process that was forgotten.
 fn connectors_unavailable() -> Result {
-    let status = http::get(OLD_WAY)?.status;
-    ensure!(status == UNAVAILABLE, "{OLD_WAY} answers {status}, not {UNAVAILABLE}");
-    Ok(())
+    check::answers(OLD_WAY, UNAVAILABLE)
 }
 
 fn core_answers() -> Result {

@@ -66,11 +66,7 @@ fn release_database() -> Result {
 }
 
 fn backup_data() -> Result {
-    for path in database()? {
-        let kept = files::set_aside(&path)?;
-        progress!("{path} is kept as {kept}");
-    }
-    Ok(())
+    DATABASE.into_iter().try_for_each(files::set_aside_if_present)
 }
 
 fn replace_engine() -> Result {
@@ -80,11 +76,7 @@ fn replace_engine() -> Result {
 
 /// Answers of the old engine must not outlive it.
 fn clear_cache() -> Result {
-    if files::present(CACHE)? {
-        let cleared = files::clear(CACHE)?;
-        progress!("{cleared} entries cleared from {CACHE}");
-    }
-    Ok(())
+    files::clear_if_present(CACHE)
 }
 
 fn restart_analytics() -> Result {
@@ -103,10 +95,7 @@ fn taken_back() -> Result {
 
 /// An engine replaced by an empty file, or by DuckDB itself, would be worse than the one in place.
 fn stub_present() -> Result {
-    let stub = check::replacement(STUB)?;
-    let needs_duckdb = stub.lines().any(|line| line.contains("require(") && line.contains("duckdb"));
-    ensure!(!needs_duckdb, "{STUB} needs DuckDB, which is what is to be taken out");
-    Ok(())
+    check::replacement_without(STUB, "duckdb", "DuckDB")
 }
 
 fn flag_off() -> Result {

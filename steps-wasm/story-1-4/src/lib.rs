@@ -74,19 +74,15 @@ fn cancel_queries() -> Result {
 }
 
 fn clear_compiled() -> Result {
-    if files::present(COMPILED)? {
-        let cleared = files::clear(COMPILED)?;
-        progress!("{cleared} entries cleared from {COMPILED}");
-    }
-    Ok(())
+    files::clear_if_present(COMPILED)
 }
 
 fn set_project_aside() -> Result {
-    set_aside(PROJECT)
+    files::set_aside_if_present(PROJECT)
 }
 
 fn set_logs_aside() -> Result {
-    set_aside(LOGS)
+    files::set_aside_if_present(LOGS)
 }
 
 fn replace_engine() -> Result {
@@ -124,10 +120,7 @@ fn engine_supplied() -> Result {
     if !files::present(STUB)? {
         fail!("{STUB} is not there: the author of story 1.4 must supply the engine that takes over");
     }
-    let stub = check::replacement(STUB)?;
-    let needs_dbt = stub.lines().any(|line| line.contains("require(") && line.contains("dbt"));
-    ensure!(!needs_dbt, "{STUB} needs dbt, which is what is to be taken out");
-    Ok(())
+    check::replacement_without(STUB, "dbt", "dbt")
 }
 
 fn transformations_supplied() -> Result {
@@ -161,14 +154,6 @@ fn project_aside() -> Result {
 
 fn core_answers() -> Result {
     check::healthy(CORE)
-}
-
-fn set_aside(path: &str) -> Result {
-    if files::present(path)? {
-        let kept = files::set_aside(path)?;
-        progress!("{path} is kept as {kept}");
-    }
-    Ok(())
 }
 
 /// Every file in [`SIMPLE`], hidden ones too, with its place in [`TRANSFORMATIONS`], always in the same order.
