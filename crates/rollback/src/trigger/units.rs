@@ -4,6 +4,7 @@
 //! 1000 bytes and `1 KiB` 1024. A metric whose name ends in a unit takes that unit alone.
 
 use super::rule::RuleError;
+use crate::chart::Unit;
 use std::ops::Range;
 
 /// What a quantity measures.
@@ -69,29 +70,47 @@ pub(super) fn known() -> String {
     format!("the units are %, {}, {}, {}, and `/s`, `/m`, `/h`", names(DURATIONS), names(BYTES), THINGS.join(", "))
 }
 
+/// What the end of a metric's name says of its samples.
+pub(super) struct Suffix {
+    end: &'static str,
+    dimension: Dimension,
+    /// What a number in the base unit is multiplied by.
+    factor: f64,
+    words: &'static str,
+    /// How its samples are shown.
+    pub unit: Unit,
+}
+
+const SUFFIXES: &[Suffix] = &[
+    suffix("_seconds", Dimension::Seconds, 1.0, "seconds", Unit::Seconds),
+    suffix("_milliseconds", Dimension::Seconds, 1e3, "milliseconds", Unit::Milliseconds),
+    suffix("_ms", Dimension::Seconds, 1e3, "milliseconds", Unit::Milliseconds),
+    suffix("_bytes", Dimension::Bytes, 1.0, "bytes", Unit::Bytes),
+    suffix("_ratio", Dimension::Ratio, 1.0, "a ratio", Unit::Ratio),
+    suffix("_percent", Dimension::Ratio, 100.0, "percent", Unit::Percent),
+    suffix("_per_second", Dimension::PerSecond, 1.0, "a number per second", Unit::PerSecond),
+];
+
+const fn suffix(end: &'static str, dimension: Dimension, factor: f64, words: &'static str, unit: Unit) -> Suffix {
+    Suffix { end, dimension, factor, words, unit }
+}
+
+/// The suffix of a metric's name, if it has one that says anything.
+pub(super) fn suffix_of(metric: &str) -> Option<&'static Suffix> {
+    let base = metric.strip_suffix("_total").unwrap_or(metric);
+    SUFFIXES.iter().find(|suffix| base.ends_with(suffix.end))
+}
+
 /// The number that `quantity` is for a metric of this name.
 pub(super) fn fit(quantity: &Quantity, metric: &str) -> Result<f64, RuleError> {
-    let base = metric.strip_suffix("_total").unwrap_or(metric);
-    // Suffix, the dimension that fits it, its unit in base units.
-    let suffixes = [
-        ("_seconds", Dimension::Seconds, 1.0, "seconds"),
-        ("_milliseconds", Dimension::Seconds, 1e3, "milliseconds"),
-        ("_ms", Dimension::Seconds, 1e3, "milliseconds"),
-        ("_bytes", Dimension::Bytes, 1.0, "bytes"),
-        ("_ratio", Dimension::Ratio, 1.0, "a ratio"),
-        ("_percent", Dimension::Ratio, 100.0, "percent"),
-        ("_per_second", Dimension::PerSecond, 1.0, "a number per second"),
-    ];
-    let Some((_, wanted, factor, words)) = suffixes.into_iter().find(|(suffix, ..)| base.ends_with(suffix)) else {
-        return Ok(quantity.number);
-    };
+    let Some(suffix) = suffix_of(metric) else { return Ok(quantity.number) };
     if quantity.dimension == Dimension::Plain {
         return Ok(quantity.number);
     }
-    if quantity.dimension != wanted {
-        return Err(misfit(quantity, &format!("`{metric}` is measured in {words}")));
+    if quantity.dimension != suffix.dimension {
+        return Err(misfit(quantity, &format!("`{metric}` is measured in {}", suffix.words)));
     }
-    Ok(quantity.number * factor)
+    Ok(quantity.number * suffix.factor)
 }
 
 /// The number that `quantity` is where something is counted.

@@ -1,6 +1,9 @@
 //! A rule in plain words, and what its values are.
 
-use super::{Agg, Cmp, Node, Rule, Selector, Term, Threshold, Value};
+use super::{
+    Agg, Cmp, Node, Rule, Selector, Term, Threshold, Value,
+    units::{Dimension, measured, suffix_of},
+};
 use crate::chart::Unit;
 
 /// The rule as indented lines, for reading aloud.
@@ -123,18 +126,8 @@ pub fn unit(rule: &Rule, term: &Term) -> Unit {
 
 /// What a sample of a metric is: its name says so, or else the quantity with which the rule compares it.
 pub(super) fn sample_unit(rule: &Rule, term: &Term, selector: &Selector) -> Unit {
-    let suffixes = [
-        ("_seconds", Unit::Seconds),
-        ("_milliseconds", Unit::Milliseconds),
-        ("_ms", Unit::Milliseconds),
-        ("_bytes", Unit::Bytes),
-        ("_ratio", Unit::Ratio),
-        ("_percent", Unit::Percent),
-        ("_per_second", Unit::PerSecond),
-    ];
-    let name = selector.metric.strip_suffix("_total").unwrap_or(&selector.metric);
-    if let Some((_, unit)) = suffixes.into_iter().find(|(suffix, _)| name.ends_with(suffix)) {
-        return unit;
+    if let Some(suffix) = suffix_of(&selector.metric) {
+        return suffix.unit;
     }
     // Behind the comparison, up to what follows the quantity.
     let text = rule.text().get(term.span.clone()).unwrap_or_default();
@@ -149,9 +142,11 @@ pub(super) fn sample_unit(rule: &Rule, term: &Term, selector: &Selector) -> Unit
     match unit {
         "%" => Unit::Ratio,
         _ if unit.contains('/') => Unit::PerSecond,
-        "B" | "KB" | "MB" | "GB" | "TB" | "KiB" | "MiB" | "GiB" | "TiB" => Unit::Bytes,
-        "ms" | "s" | "m" | "h" | "d" | "seconds" | "minutes" | "hours" => Unit::Seconds,
-        _ => Unit::Plain,
+        _ => match measured(1.0, unit) {
+            Some((_, Dimension::Bytes)) => Unit::Bytes,
+            Some(_) => Unit::Seconds,
+            None => Unit::Plain,
+        },
     }
 }
 
