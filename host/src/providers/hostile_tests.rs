@@ -1,30 +1,15 @@
 //! Processes and commands that try to be taken for others, or not to end.
 
 use super::process::{ProcessError, ProcessInfo, list, stop, testing::stop_known};
-use super::testing::{Running, Sweep, ample, lives, program, strings, unique_seconds, until};
+use super::testing::{Running, Sweep, ample, lives, program, selector, unique_seconds, until};
 use rustix::process::Pid;
 use std::{
     fs,
     os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command},
-    time::Duration,
 };
 use unship_policy::meaning::SelectorMeaning;
-
-fn selector(exe: Option<&str>, args: &[&str]) -> SelectorMeaning {
-    SelectorMeaning {
-        exe: exe.map(Into::into),
-        args: strings(args),
-        user: None,
-        cgroup: None,
-        pid_file: None,
-        tree: false,
-        any_arg: Vec::new(),
-        started_by: None,
-        grace: Duration::from_secs(20),
-    }
-}
 
 fn pids(found: &[ProcessInfo]) -> Vec<u32> {
     found.iter().map(|process| process.pid).collect()

@@ -1,22 +1,8 @@
 //! Against real processes.
 
 use super::*;
-use crate::providers::testing::{Running, again_as_nobody, ample, lives, program, strings, unique_seconds, until};
+use crate::providers::testing::{Running, again_as_nobody, ample, lives, program, selector, unique_seconds, until};
 use std::{fs, os::unix::process::CommandExt, process::Command, time::Instant};
-
-fn selector(exe: Option<&str>, args: &[&str]) -> SelectorMeaning {
-    SelectorMeaning {
-        exe: exe.map(Into::into),
-        args: strings(args),
-        user: None,
-        cgroup: None,
-        pid_file: None,
-        tree: false,
-        any_arg: Vec::new(),
-        started_by: None,
-        grace: Duration::from_secs(20),
-    }
-}
 
 fn pids(found: &[ProcessInfo]) -> Vec<u32> {
     found.iter().map(|process| process.pid).collect()

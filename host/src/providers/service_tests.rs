@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::providers::process;
-use crate::providers::testing::{ample, lives, program, strings, unique_seconds, until};
+use crate::providers::testing::{ample, lives, program, selector, strings, unique_seconds, until};
 use rustix::fs::{FileType, Mode};
 use std::{fs, time::Instant};
-use unship_policy::meaning::{PidFileManager, SelectorMeaning};
+use unship_policy::meaning::PidFileManager;
 
 struct Site {
     folder: tempfile::TempDir,
@@ -20,17 +20,7 @@ impl Site {
         let seconds = unique_seconds();
         let manager = PidFileManager {
             pid_file: "service.pid".into(),
-            selector: SelectorMeaning {
-                exe: Some(program("sleep")),
-                args: strings(&[&seconds]),
-                user: None,
-                cgroup: None,
-                pid_file: None,
-                tree: false,
-                any_arg: Vec::new(),
-                started_by: None,
-                grace: Duration::from_secs(20),
-            },
+            selector: selector(Some(&program("sleep")), &[&seconds]),
             start: strings(&["sh", "-c", launch, "sh", &seconds]),
             healthy: strings(&["test", "-e", "answers"]),
         };

@@ -11,6 +11,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use unship_policy::meaning::SelectorMeaning;
 
 /// Long enough for a busy machine; a test that is right ends long before.
 pub fn ample() -> Deadline {
@@ -19,6 +20,21 @@ pub fn ample() -> Deadline {
 
 pub fn strings(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// Who has this executable and these arguments, and nothing more.
+pub fn selector(exe: Option<&str>, args: &[&str]) -> SelectorMeaning {
+    SelectorMeaning {
+        exe: exe.map(Into::into),
+        args: strings(args),
+        user: None,
+        cgroup: None,
+        pid_file: None,
+        tree: false,
+        any_arg: Vec::new(),
+        started_by: None,
+        grace: Duration::from_secs(20),
+    }
 }
 
 /// A number of seconds to sleep that no other process on this machine sleeps.

@@ -167,9 +167,12 @@ pub(super) fn look(
     manager: &Pm2Manager,
     deadline: Deadline,
 ) -> Result<ServiceStatus, ServiceError> {
-    let processes = Pm2::new(site, meaning, manager, deadline)?.processes()?;
+    Ok(seen(&Pm2::new(site, meaning, manager, deadline)?.processes()?)?)
+}
+
+fn seen(processes: &[Entry]) -> Result<ServiceStatus, Pm2Error> {
     let mut running = false;
-    for entry in &processes {
+    for entry in processes {
         running |= entry.is_there()?;
     }
     let shown = processes.iter().map(|entry| {
@@ -212,11 +215,12 @@ pub(super) fn stop(
     deadline: Deadline,
 ) -> Result<ServiceChange, ServiceError> {
     let pm2 = Pm2::new(site, meaning, manager, deadline)?;
-    let before = look(site, meaning, manager, deadline)?;
+    let processes = pm2.processes()?;
+    let before = seen(&processes)?;
     if !before.running {
         return Ok(ServiceChange { changed: false, status: before });
     }
-    pm2.change("stop", &pm2.processes()?)?;
+    pm2.change("stop", &processes)?;
     let after = look(site, meaning, manager, deadline)?;
     if after.running {
         return Err(Pm2Error::StillThere { still: after.detail }.into());
