@@ -1,0 +1,4 @@
+//! The daemon behind `unship watch`: where samples come from, who is asked, and what is told to whom.
+//!
+//! It knows no wasmtime. What takes a story back is handed to it as a port, what decides is `unship-rollback`, what is kept is
+//! `unship-store`; here are sockets, clocks and threads.
