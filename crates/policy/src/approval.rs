@@ -5,10 +5,10 @@
 //! approvals are worth is judged by [`approved`], which alone makes an [`ApprovedPlan`].
 
 use crate::{
-    Digest, Name, PublicKey, SecretKey, TrustRoot,
+    Digest, Name, PublicKey, Signer, TrustRoot,
     digest::{from_hex, to_hex},
     safety::LAPSES_AFTER_MAX,
-    trust::APPROVER,
+    trust::{APPROVER, SKEW_MS},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -18,9 +18,6 @@ pub const APPROVAL_BYTES_MAX: usize = 16 << 10;
 const FORMAT: u32 = 1;
 const REASON_BYTES_MAX: usize = 1000;
 const CONTEXT: &[u8] = b"unship approval v1\0";
-/// How far the clocks of two machines may be apart.
-const SKEW_MS: u64 = 5 * 60 * 1000;
-
 /// What is approved, by whom aside. The order of the fields is that of the signed text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,9 +54,11 @@ pub enum ApprovalError {
     Malformed(String),
     #[error("it is an approval of format {0}, and this unship knows format {FORMAT}; use a newer unship")]
     Newer(u32),
-    #[error("the key {0} is not in policies/trust.toml")]
+    #[error("the key {0} is not in the trust root")]
     UnknownKey(String),
-    #[error("the key `{0}` may not approve: it does not hold the role `{APPROVER}` in policies/trust.toml")]
+    #[error("the key `{0}` is revoked: {1}")]
+    Revoked(Name, String),
+    #[error("the key `{0}` may not approve now: by the trust root it does not hold the role `{APPROVER}`, or its time is over or to come")]
     WrongRole(Name),
     #[error("the signature by the key `{0}` does not fit: the approval was altered after it was signed")]
     WrongSignature(Name),
@@ -75,6 +74,8 @@ pub enum ApprovalError {
     NotYet,
     #[error("it would count for longer than 24 hours, or for no time at all")]
     BadTerm,
+    #[error("the signer gave no signature: {0}")]
+    Signer(String),
     #[error("a reason has 1 to {REASON_BYTES_MAX} bytes")]
     BadReason,
     #[error("the key `{0}` has approved already: each counts once")]
@@ -147,9 +148,9 @@ impl Statement {
     ///
     /// # Errors
     /// [`ApprovalError::BadTerm`] and [`ApprovalError::BadReason`].
-    pub fn sign(&self, key: &SecretKey) -> Result<String, ApprovalError> {
+    pub fn sign(&self, key: &dyn Signer) -> Result<String, ApprovalError> {
         self.check()?;
-        let signature = key.sign(&self.message());
+        let signature = key.sign(&self.message()).map_err(ApprovalError::Signer)?;
         Ok(Approval { statement: self.clone(), key: key.public(), signature }.text())
     }
 }
@@ -194,13 +195,16 @@ impl Approval {
 
     /// Its key's name and owner, if all of it is right and it is about what is sought.
     fn judge<'a>(&self, sought: &Sought<'_>, trust: &'a TrustRoot) -> Result<(&'a Name, &'a str), ApprovalError> {
-        let Some(name) = trust.name_of(&self.key) else {
+        let Some((name, _)) = trust.root().key_by_id(self.key.id()) else {
             return Err(ApprovalError::UnknownKey(self.key.to_string()));
         };
+        if let Some(reason) = trust.revocation(&self.key) {
+            return Err(ApprovalError::Revoked(name.clone(), reason.to_owned()));
+        }
         if !self.key.verifies(&self.statement.message(), &self.signature) {
             return Err(ApprovalError::WrongSignature(name.clone()));
         }
-        let owner = trust.approver(&self.key).ok_or_else(|| ApprovalError::WrongRole(name.clone()))?;
+        let (_, owner) = trust.approver(&self.key).ok_or_else(|| ApprovalError::WrongRole(name.clone()))?;
         let Statement { site, story, variant, plan, approved_ms, expires_ms, reason: _ } = &self.statement;
         if site != sought.site {
             return Err(ApprovalError::OtherSite { found: site.clone(), wanted: sought.site.to_owned() });

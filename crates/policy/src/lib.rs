@@ -17,9 +17,9 @@
 //! }
 //! ```
 //! ```compile_fail,E0451
-//! use unship_policy::{Bundle, VerifiedBundle};
+//! use unship_policy::{Bundle, Tier, VerifiedBundle};
 //! fn forge(bundle: Bundle) -> VerifiedBundle {
-//!     VerifiedBundle { bundle, signers: Vec::new() }
+//!     VerifiedBundle { bundle, signers: Vec::new(), tier: Tier::Owned, lapses: Vec::new() }
 //! }
 //! ```
 //! ```compile_fail,E0451
@@ -31,20 +31,25 @@
 
 mod approval;
 mod argument;
+mod attestation;
 mod bundle;
 mod calls;
 mod capability;
 mod checklist;
 mod denial;
 mod digest;
+mod dsse;
 mod duration;
 mod error;
 mod feed;
 mod findings;
 mod grant;
 mod ids;
+mod key;
 mod manifest;
 pub mod meaning;
+mod minisign;
+mod moment;
 mod outside;
 mod pattern;
 mod pointer;
@@ -62,20 +67,24 @@ mod words;
 
 pub use approval::{APPROVAL_BYTES_MAX, Approval, ApprovalError, ApprovedPlan, Sought, Statement, approved};
 pub use argument::{Argument, ParameterError, ParameterKind};
-pub use bundle::{Bundle, BundleError, VerifiedBundle, pack, sign};
+pub use attestation::Narrowed;
+pub use bundle::{Bundle, BundleError, ClaimedSigner, VerifiedBundle, Wanted, attach_minisig, pack, sign};
 pub use calls::is_header_value;
 pub use capability::{Capabilities, FileRight};
 pub use checklist::ChecklistItem;
 pub use denial::{Denial, GrantError};
 pub use digest::Digest;
+pub use dsse::EnvelopeError;
 pub use duration::{parse_bytes, parse_duration};
 pub use error::FileError;
 pub use feed::{CommandValue, DbtValue, Feed, FeedSource, FileValue, ProbeValue};
 pub use findings::{At, Finding, Gravity, findings, programs, unused_of_site};
 pub use grant::{Grant, ResolvedStory, definitions, misfits, resolve};
 pub use ids::{BadStoryId, Name, StoryId};
+pub use key::{PublicKey, Scheme, SecretKey, SecretKeyError, Signer};
 pub use manifest::{Manifest, Unit, UnitKind};
 pub use meaning::BadName;
+pub use moment::Moment;
 pub use pattern::{BadPattern, PathPattern, Place};
 pub use pointer::{BadPointer, PointerPattern};
 pub use power::{NamedPower, Power, Use, as_lines, missing};
@@ -85,7 +94,10 @@ pub use story_policy::{OnFail, StoryPolicy};
 pub use tables::Definitions;
 pub use trigger::{Attribution, Baseline, NoData, Sentence, Severity, Trigger, parse_story_triggers};
 pub use trigger_tests::{Times, TriggerTest, TriggerTests};
-pub use trust::{APPROVER, PublicKey, SecretKey, TrustRoot, TrustedKey};
+pub use trust::{
+    APPROVER, Accepted, Lapse, Memory, ROOT, ROOT_BYTES_MAX, Role, Root, RootError, RootFile, StoryPattern, Tier, TrustRoot,
+    TrustedKey, sign_root,
+};
 pub use url::HttpUrl;
 pub use variant::{UnknownVariant, Variant};
 pub use words::{Risk, Words};

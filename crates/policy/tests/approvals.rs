@@ -1,30 +1,23 @@
 //! Approvals: what counts, what does not and in which words; safety properties and approvers as files say them.
 
+mod support;
+
+use support::{key, root_text, trusted};
 use unship_policy::{
-    Approval, ApprovalError, Digest, SecretKey, SitePolicy, Sought, Statement, StoryId, StoryPolicy, TrustRoot,
+    Approval, ApprovalError, Digest, Root, Signer as _, SitePolicy, Sought, Statement, StoryId, StoryPolicy, TrustRoot,
     approved, definitions,
 };
 
-const NOW: u64 = 1_000_000_000;
+const NOW: u64 = support::NOW;
 const HOUR: u64 = 3_600_000;
-
-fn key(seed: u8) -> SecretKey {
-    SecretKey::from_seed(&[seed; 32])
-}
 
 /// Keys 1 and 2 are Ada's and Bob's, 3 is Ada's second, 4 may not approve.
 fn trust() -> TrustRoot {
-    let one = |name: &str, seed: u8, roles: &str, owner: &str| {
-        format!("[keys.{name}]\npublic = \"{}\"\nroles = [{roles}]\n{owner}\n", key(seed).public())
-    };
-    let text = format!(
-        "version = 1\n{}{}{}{}",
-        one("ada", 1, "\"approver\"", "owner = \"ada\""),
-        one("bob", 2, "\"release\", \"approver\"", "owner = \"bob\""),
-        one("ada-too", 3, "\"approver\"", "owner = \"ada\""),
-        one("build", 4, "\"release\"", "owner = \"carol\""),
-    );
-    TrustRoot::parse(&text).expect("a trust root")
+    let [ada, bob, carol] = ["ada", "bob", "carol"].map(|owner| format!("owner = \"{owner}\""));
+    trusted(&root_text(
+        &[("ada", 1, &ada), ("bob", 2, &bob), ("ada-too", 3, &ada), ("build", 4, &carol)],
+        &[("approver", &["ada", "bob", "ada-too"], 1), ("release", &["bob", "build"], 1)],
+    ))
 }
 
 fn plan() -> Digest {
@@ -89,12 +82,12 @@ fn what_does_not_count_is_named() {
         ),
         (
             vec![good(1), good(9)],
-            vec![format!("1: the key {} is not in policies/trust.toml", key(9).public()), few.to_owned()],
+            vec![format!("1: the key {} is not in the trust root", key(9).public()), few.to_owned()],
         ),
         (
             vec![good(1), good(4)],
             vec![
-                "1: the key `build` may not approve: it does not hold the role `approver` in policies/trust.toml"
+                "1: the key `build` may not approve now: by the trust root it does not hold the role `approver`, or its time is over or to come"
                     .to_owned(),
                 few.to_owned(),
             ],
@@ -130,7 +123,7 @@ fn what_does_not_count_is_named() {
         (
             vec![good(1), good(2), good(4)],
             vec![
-                "2: the key `build` may not approve: it does not hold the role `approver` in policies/trust.toml"
+                "2: the key `build` may not approve now: by the trust root it does not hold the role `approver`, or its time is over or to come"
                     .to_owned(),
             ],
         ),
@@ -286,19 +279,18 @@ fn a_property_is_defined_once_and_its_flags_have_a_meaning() {
 
 #[test]
 fn an_approver_is_somebody() {
-    let text =
-        format!("version = 1\n[keys.ada]\npublic = \"{}\"\nroles = [\"approver\"]\nowner = \"ada\"\n", key(1).public());
-    assert!(TrustRoot::parse(&text).is_ok());
+    let text = root_text(&[("ada", 1, "owner = \"ada\"")], &[("approver", &["ada"], 1)]);
+    assert!(Root::parse(&text).is_ok());
     let cases = [
-        ("owner = \"ada\"\n", "", "\"approver\"", "it must be known whose it is"),
-        ("\"ada\"\n", "\"\"\n", "\"\"", "names nobody"),
-        ("\"ada\"\n", "\"Ada\"\n", "\"Ada\"", "names nobody"),
-        ("\"ada\"\n", "\" ada\"\n", "\" ada\"", "names nobody"),
+        ("owner = \"ada\"\n", "", "ada", "it must be known whose it is"),
+        ("= \"ada\"\n", "= \"\"\n", "\"\"", "names nobody"),
+        ("= \"ada\"\n", "= \"Ada\"\n", "\"Ada\"", "names nobody"),
+        ("= \"ada\"\n", "= \" ada\"\n", "\" ada\"", "names nobody"),
         ("owner =", "person =", "person", "unknown field `person`"),
     ];
     for (from, to, place, message) in cases {
         let text = text.replacen(from, to, 1);
-        let error = TrustRoot::parse(&text).expect_err(message);
+        let error = Root::parse(&text).expect_err(message);
         assert!(error.message.contains(message), "{message}: {error}");
         assert_eq!(error.span.map(|span| &text[span]), Some(place), "{message}");
     }

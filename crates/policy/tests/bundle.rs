@@ -1,60 +1,44 @@
 //! A signed bundle is its bytes: any change of one of them is told.
 
+mod support;
+
 use proptest::prelude::*;
-use unship_policy::{Bundle, BundleError, Name, SecretKey, TrustRoot, pack, sign};
+use support::{key, release, root_text, signed_by, trusted, verify};
+use unship_policy::{Bundle, BundleError, Name, Narrowed, pack, sign};
 
 const MANIFEST: &str = "story = \"1.3\"\nversion = \"1.0.0\"\ntitle = \"t\"\n[[step]]\nname = \"s\"\ntitle = \"t\"\n";
 
 /// The preamble, a custom section of its own and a type section.
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0\x00\x06\x04nameX\x07\x01\x00";
 
-fn key(seed: u8) -> SecretKey {
-    SecretKey::from_seed(&[seed; 32])
-}
-
-fn trust(keys: &[(&str, &SecretKey, &str)]) -> TrustRoot {
-    let mut text = "version = 1\n".to_owned();
-    for (name, key, role) in keys {
-        text.push_str(&format!("[keys.{name}]\npublic = \"{}\"\nroles = [\"{role}\"]\n", key.public()));
-    }
-    TrustRoot::parse(&text).expect("a trust root")
-}
-
-fn role(name: &str) -> Vec<Name> {
-    vec![Name::new(name).expect("a name")]
-}
-
 fn parse(bytes: &[u8]) -> Result<Bundle, BundleError> {
     Bundle::parse(bytes.into())
 }
 
-fn signed(by: &[&SecretKey]) -> Vec<u8> {
-    let mut bytes = pack(COMPONENT, MANIFEST).expect("packed");
-    for key in by {
-        bytes = sign(&parse(&bytes).expect("a bundle"), key).expect("signed");
-    }
-    bytes
+fn signed(by: &[u8]) -> Vec<u8> {
+    signed_by(&pack(COMPONENT, MANIFEST).expect("packed"), by)
 }
 
 /// What `verify` says of `bytes`, when `release` must have signed and key 1 holds it.
 fn verdict(bytes: &[u8]) -> Result<(), BundleError> {
-    let one = key(1);
-    parse(bytes)?.verify(&trust(&[("one", &one, "release")]), &role("release")).map(drop)
+    verify(bytes, &release(1), &["release"]).map(drop)
 }
 
 #[test]
 fn as_signed_it_verifies() {
-    assert_eq!(verdict(&signed(&[&key(1)])), Ok(()));
+    assert_eq!(verdict(&signed(&[1])), Ok(()));
     // Signatures of unknown keys count for nothing, and do no harm.
-    assert_eq!(verdict(&signed(&[&key(2), &key(1)])), Ok(()));
-    let (one, two) = (key(1), key(2));
-    let both = trust(&[("one", &one, "release"), ("two", &two, "security")]);
-    let demanded = [role("release"), role("security")].concat();
-    let verified = parse(&signed(&[&one, &two])).and_then(|b| b.verify(&both, &demanded)).expect("both signed");
+    assert_eq!(verdict(&signed(&[2, 1])), Ok(()));
+    let both = trusted(&root_text(
+        &[("one", 1, ""), ("two", 2, "")],
+        &[("release", &["one"], 1), ("security", &["two"], 1)],
+    ));
+    let demanded = ["release", "security"];
+    let verified = verify(&signed(&[1, 2]), &both, &demanded).expect("both signed");
     let signers: Vec<&str> = verified.signers().iter().map(Name::as_str).collect();
     assert_eq!(signers, ["one", "two"]);
     assert!(matches!(
-        parse(&signed(&[&one])).and_then(|b| b.verify(&both, &demanded)),
+        verify(&signed(&[1]), &both, &demanded),
         Err(BundleError::NotTrusted { role, .. }) if role == "security"
     ));
 }
@@ -62,18 +46,20 @@ fn as_signed_it_verifies() {
 #[test]
 fn who_did_not_sign_is_told() {
     assert_eq!(verdict(&signed(&[])), Err(BundleError::Unsigned));
-    assert!(matches!(verdict(&signed(&[&key(2)])), Err(BundleError::NotTrusted { .. })));
-    let one = key(1);
-    let other_role =
-        parse(&signed(&[&one])).and_then(|b| b.verify(&trust(&[("one", &one, "audit")]), &role("release")));
+    assert!(matches!(verdict(&signed(&[2])), Err(BundleError::NotTrusted { .. })));
+    let audit = trusted(&root_text(
+        &[("one", 1, ""), ("two", 2, "")],
+        &[("audit", &["one"], 1), ("release", &["two"], 1)],
+    ));
+    let other_role = verify(&signed(&[1]), &audit, &["release"]);
     assert!(matches!(other_role, Err(BundleError::NotTrusted { signers, .. }) if signers == "one"));
-    let bundle = parse(&signed(&[&one])).expect("a bundle");
-    assert_eq!(sign(&bundle, &one), Err(BundleError::SignedTwice));
+    let bundle = parse(&signed(&[1])).expect("a bundle");
+    assert_eq!(sign(&bundle, Narrowed::default(), &key(1)), Err(BundleError::SignedTwice));
 }
 
 #[test]
 fn every_bit_counts() {
-    let good = signed(&[&key(1)]);
+    let good = signed(&[1]);
     for at in 0..good.len() {
         for bit in 0..8 {
             let mut bad = good.clone();
@@ -85,7 +71,7 @@ fn every_bit_counts() {
 
 #[test]
 fn every_cut_and_everything_that_is_put_in_is_told() {
-    let good = signed(&[&key(1)]);
+    let good = signed(&[1]);
     for at in 0..good.len() {
         assert!(verdict(&good[..at]).is_err(), "cut at {at}");
         let without = [&good[..at], &good[at + 1..]].concat();
@@ -100,7 +86,7 @@ fn every_cut_and_everything_that_is_put_in_is_told() {
 proptest! {
     #[test]
     fn any_change_of_one_byte_is_told(at in any::<prop::sample::Index>(), byte: u8) {
-        let good = signed(&[&key(1)]);
+        let good = signed(&[1]);
         let at = at.index(good.len());
         prop_assume!(good[at] != byte);
         let mut bad = good.clone();

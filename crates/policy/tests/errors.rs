@@ -1,9 +1,12 @@
 //! What each parser says of a fault, word for word, and where. One snapshot a parser: the messages are read by people
 //! at 3 a.m., so a change of one is looked at.
 
+mod support;
+
+use support::{key, release, root_text, signed_by, verify};
 use unship_policy::{
-    Bundle, FileError, Manifest, PathPattern, PublicKey, SecretKey, SitePolicy, StoryId, StoryPolicy, TrustRoot, pack,
-    parse_bytes, parse_duration, resolve, sign,
+    Bundle, FileError, Manifest, Narrowed, PathPattern, PublicKey, Root, SecretKey, Signer as _, SitePolicy, StoryId,
+    StoryPolicy, pack, parse_bytes, parse_duration, resolve, sign,
 };
 
 #[path = "errors/outside.rs"]
@@ -230,10 +233,10 @@ fn site_policy() {
 
 #[test]
 fn trust_root() {
-    let public = SecretKey::from_seed(&[1; 32]).public().to_string();
-    let good = format!("version = 1\n[keys.one]\npublic = \"{public}\"\nroles = [\"release\"]\n");
-    assert!(TrustRoot::parse(&good).is_ok());
-    let twice = format!("{good}[keys.two]\npublic = \"{public}\"\nroles = []\n");
+    let public = key(1).public().to_string();
+    let good = root_text(&[("one", 1, "")], &[("release", &["one"], 1)]);
+    assert!(Root::parse(&good).is_ok());
+    let twice = format!("{good}[keys.two]\npublic = \"{public}\"\n");
     let weak = format!("unship-public-ed25519:{}", "0".repeat(64));
     let no_point = format!("unship-public-ed25519:02{}", "0".repeat(62));
     let mut cases = changes(
@@ -241,10 +244,34 @@ fn trust_root() {
         &[
             ("unknown key", "version", "edition"),
             ("wrong type", "version = 1", "version = \"1\""),
-            ("missing key", "roles = [\"release\"]\n", ""),
-            ("unknown key of a key", "roles", "role"),
+            ("no version", "version = 1\n", ""),
+            ("version 0", "version = 1", "version = 0"),
+            ("no end", "expires = 2028-01-01T00:00:00Z\n", ""),
+            ("an end that is a text", "2028-01-01T00:00:00Z", "\"2028\""),
+            ("an end in local time", "2028-01-01T00:00:00Z", "2028-01-01T00:00:00"),
+            ("an end before the beginning", "2028-01-01T", "2026-01-01T"),
+            ("no root", "[roles.root]\nkeys = [\"root\"]\nthreshold = 1\n", ""),
+            ("unknown key of a key", "[keys.one]", "[keys.one]\nroles = []"),
+            ("unknown key of a role", "[roles.release]", "[roles.release]\ncolour = 1"),
             ("a key's name that is none", "keys.one", "keys.\"o ne\""),
-            ("a role that is none", "release", "Release!"),
+            ("a role that is none", "roles.release", "roles.\"Release!\""),
+            ("a role of a key that is not there", "keys = [\"one\"]", "keys = [\"two\"]"),
+            ("a role that names a key twice", "keys = [\"one\"]", "keys = [\"one\", \"one\"]"),
+            ("a role without stories", "stories = [\"*\"]\n", ""),
+            ("a role for no stories", "stories = [\"*\"]", "stories = []"),
+            ("a pattern that is none", "stories = [\"*\"]", "stories = [\"1*\"]"),
+            ("a role without a tier", "tier = \"owned\"\n", ""),
+            ("an unknown tier", "tier = \"owned\"", "tier = \"friend\""),
+            ("a root with stories", "keys = [\"root\"]", "stories = [\"*\"]\nkeys = [\"root\"]"),
+            ("a root with a tier", "keys = [\"root\"]", "tier = \"owned\"\nkeys = [\"root\"]"),
+            ("a threshold of none", "threshold = 1", "threshold = 0"),
+            ("a threshold that its keys cannot reach", "threshold = 1", "threshold = 2"),
+            ("a key that ends before it begins", "[keys.one]", "[keys.one]\nnot-before = 2027-02-01T00:00:00Z\nnot-after = 2027-01-01T00:00:00Z"),
+            ("a root's key with a time", "[keys.root]", "[keys.root]\nnot-after = 2027-05-01T00:00:00Z"),
+            ("an exception by one", "[keys.one]", "[break-glass]\napprovals = 1\n[keys.one]"),
+            ("a revoked bundle that is none", "[keys.one]", "[[revoked.bundle]]\ndigest = \"sha256:12\"\nreason = \"r\"\n[keys.one]"),
+            ("revoked without a reason", "[keys.one]", "[[revoked.bundle]]\ndigest = \"sha256:12\"\n[keys.one]"),
+            ("a minisign key that is none", "unship-public-ed25519:", "minisign:"),
             ("another kind of key", "unship-public-ed25519:", "ssh-ed25519 "),
             ("a secret key", "unship-public-", "unship-secret-"),
             ("a key cut short", &public, &public[..40]),
@@ -253,16 +280,15 @@ fn trust_root() {
         ],
     );
     cases.push(("one key under two names", twice));
-    insta::assert_snapshot!("trust_root", report(&cases, TrustRoot::parse));
+    insta::assert_snapshot!("trust_root", report(&cases, Root::parse));
 }
 
 /// What the bundle `bytes` are refused with, by a site with key 1 in the role `release`.
 fn refusal(bytes: &[u8]) -> String {
-    let public = SecretKey::from_seed(&[1; 32]).public();
-    let trust = TrustRoot::parse(&format!("version = 1\n[keys.one]\npublic = \"{public}\"\nroles = [\"release\"]\n"));
     let id = StoryId::new("1.3").expect("an id");
     let story = StoryPolicy::parse(STORY, &id).expect("a policy");
-    let verified = Bundle::parse(bytes.into()).and_then(|b| b.verify(&trust.expect("a trust root"), &story.signed_by));
+    let demanded: Vec<&str> = story.signed_by.iter().map(unship_policy::Name::as_str).collect();
+    let verified = verify(bytes, &release(1), &demanded);
     match verified {
         Err(e) => e.to_string(),
         Ok(_) => panic!("the bundle is taken"),
@@ -278,11 +304,8 @@ fn section(name: &str, content: &[u8]) -> Vec<u8> {
 #[test]
 fn bundle() {
     let component = b"\0asm\x0d\0\x01\0";
-    let one = SecretKey::from_seed(&[1; 32]);
     let packed = pack(component, MANIFEST).expect("packed");
-    let signed = |bytes: &[u8], seed| {
-        sign(&Bundle::parse(bytes.into()).expect("a bundle"), &SecretKey::from_seed(&[seed; 32])).expect("signed")
-    };
+    let signed = |bytes: &[u8], seed| signed_by(bytes, &[seed]);
     let good = signed(&packed, 1);
     let signature = &good[packed.len()..];
     let other = signed(&pack(component, &MANIFEST.replacen("1.0.0", "1.0.1", 1)).expect("packed"), 1);
@@ -309,7 +332,8 @@ fn bundle() {
         ("a section behind the manifest", [&packed[..], &section("x", b"y"), signature].concat()),
         ("a signature before the manifest", [&component[..], signature, &packed[8..]].concat()),
         ("two manifests", [&packed, &packed[8..], signature].concat()),
-        ("a signature of an unknown form", [&packed[..], &section("unship:signature", b"\x02")].concat()),
+        ("an envelope that is none", [&packed[..], &section("unship:signatures", b"\x02")].concat()),
+        ("a minisign signature that is none", [&packed[..], &section("unship:minisign", b"\x02")].concat()),
         ("64 MiB and one byte", vec![0; (64 << 20) + 1]),
     ];
     let mut out = String::new();
@@ -320,7 +344,7 @@ fn bundle() {
         |e: Result<Vec<u8>, _>| e.map_or_else(|e: unship_policy::BundleError| e.to_string(), |_| "taken".to_owned());
     out.push_str(&format!(
         "signing twice\n  {}\n",
-        again(sign(&Bundle::parse(good.clone().into()).expect("a bundle"), &one))
+        again(sign(&Bundle::parse(good.clone().into()).expect("a bundle"), Narrowed::default(), &key(1)))
     ));
     out.push_str(&format!("packing a bundle\n  {}\n", again(pack(&packed, MANIFEST))));
     out.push_str(&format!("packing with a bad manifest\n  {}\n", again(pack(component, "story = 1"))));
@@ -329,20 +353,13 @@ fn bundle() {
 
 #[test]
 fn grants() {
-    let one = SecretKey::from_seed(&[1; 32]);
-    let trust =
-        TrustRoot::parse(&format!("version = 1\n[keys.one]\npublic = \"{}\"\nroles = [\"release\"]\n", one.public()))
-            .expect("a trust root");
     let id = StoryId::new("1.3").expect("an id");
-    let packed = pack(b"\0asm\x0d\0\x01\0", MANIFEST).expect("packed");
-    let bundle: std::sync::Arc<[u8]> =
-        sign(&Bundle::parse(packed.into()).expect("a bundle"), &one).expect("signed").into();
+    let bundle = signed_by(&pack(b"\0asm\x0d\0\x01\0", MANIFEST).expect("packed"), &[1]);
     let site = SitePolicy::parse(SITE).expect("a site policy");
     let good = format!("{STORY}\n[grants.gone]\nfiles.read = [\"a\"]\n");
     let check = |text: &str| {
         let story = StoryPolicy::parse(text, &id).expect("a policy that parses");
-        let verified =
-            Bundle::parse(bundle.clone()).and_then(|b| b.verify(&trust, &story.signed_by)).expect("verified");
+        let verified = verify(&bundle, &release(1), &["release"]).expect("verified");
         resolve(verified, &story, &site)
     };
     check(&good).expect("as it is, all fits");
@@ -414,7 +431,7 @@ fn words() {
         out.push_str(&format!("story {}\n", StoryId::new(text).expect_err(text)));
     }
     out.push_str(&format!("public key: {}\n", PublicKey::parse("hello").expect_err("no key")));
-    let secret = SecretKey::parse("unship-secret-ed25519:hush").expect_err("no key");
+    let secret = SecretKey::parse("unship-secret-ed25519:hush").expect_err("no key").to_string();
     assert!(!secret.contains("hush"), "a secret stands in its error");
     out.push_str(&format!("secret key: {secret}\n"));
     insta::assert_snapshot!("words", out);
