@@ -154,6 +154,7 @@ impl LinkedStory {
             units: Vec::new(),
             weakens: Vec::new(),
             checklist: Vec::new(),
+            trust: None,
         };
         let before = world.look_at_safety();
         for (index, unit) in self.resolved.units() {

@@ -11,7 +11,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 use tempfile::TempDir;
-use unship_policy::{Bundle, SecretKey};
+use unship_policy::{Bundle, Digest, RootFile, SecretKey, Signer as _, sign_root};
 
 /// The built binary.
 pub const UNSHIP: &str = env!("CARGO_BIN_EXE_unship");
@@ -115,10 +115,42 @@ impl Site {
         let public = site.unship(["keygen", site.key().to_str().expect("UTF-8")]).exits(0).stdout;
         let header = "[site]\nname = \"test\"\nbundles = \"bundles\"\n";
         site.write("policies/site.toml", &format!("{header}{definitions}"));
-        let trust = format!("version = 1\n[keys.tester]\npublic = \"{}\"\nroles = [\"release\"]\n", public.trim());
-        site.write("policies/trust.toml", &trust);
         let _ = site.unship(["init"]).exits(0);
+        site.trust(&format!(
+            "[keys.tester]\npublic = \"{}\"\n[roles.release]\nkeys = [\"tester\"]\nthreshold = 1\nstories = [\"*\"]\ntier = \"owned\"\n",
+            public.trim()
+        ));
         site
+    }
+
+    /// Lets the site go by a trust root, version 1, that consists of these tables and of the test's key as its role `root`.
+    pub fn trust(&self, tables: &str) {
+        self.trust_until("2999-01-01T00:00:00Z", tables);
+    }
+
+    /// As [`Site::trust`], up to this moment.
+    pub fn trust_until(&self, expires: &str, tables: &str) {
+        let key = SecretKey::parse(&self.read_key()).expect("a key");
+        let public = key.public();
+        // The tables may name the key already; one key has one name.
+        let table = tables.split("[keys.").find(|table| table.contains(&public.to_string()));
+        let name = table.and_then(|table| table.split(']').next()).unwrap_or("root");
+        let own = if table.is_some() { String::new() } else { format!("[keys.root]\npublic = \"{public}\"\n") };
+        let text = format!(
+            "version = 1\nissued = 2020-01-01T00:00:00Z\nexpires = {expires}\n{tables}{own}[roles.root]\nkeys = [\"{name}\"]\nthreshold = 1\n"
+        );
+        let file = RootFile { version: 1, text, signatures: Vec::new() };
+        fs::create_dir_all(self.at("policies/trust")).expect("policies/trust");
+        self.write(
+            "policies/trust/1.sig",
+            std::str::from_utf8(&sign_root(&file, &key).expect("signed")).expect("JSON"),
+        );
+        self.write("policies/trust/1.toml", &file.text);
+        self.write(".unship/trust", &format!("1 {}\n", Digest::of(file.text.as_bytes())));
+    }
+
+    fn read_key(&self) -> String {
+        fs::read_to_string(self.key()).expect("the key")
     }
 
     /// The practice site with story 1.3, and its service running. Dropping it ends the service.

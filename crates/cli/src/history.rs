@@ -5,6 +5,7 @@ use crate::{
     exit::Exit,
 };
 use std::collections::HashMap;
+use unship_policy::Memory;
 use unship_rollback::{Record, RunId, RunState};
 use unship_store::{CheckpointError, Entry, JournalError, SiteStore};
 
@@ -13,6 +14,7 @@ use unship_store::{CheckpointError, Entry, JournalError, SiteStore};
 pub struct History {
     runs: Vec<RunState>,
     index: HashMap<RunId, usize>,
+    memory: Memory,
 }
 
 impl History {
@@ -25,11 +27,17 @@ impl History {
 
     /// Takes in the next record.
     pub fn take(&mut self, record: &Record) -> std::result::Result<(), String> {
+        crate::trust::remember(&mut self.memory, record);
         let index = *self.index.entry(record.run.clone()).or_insert_with(|| {
             self.runs.push(RunState::default());
             self.runs.len() - 1
         });
         self.runs[index].advance(record).map_err(|e| e.to_string())
+    }
+
+    /// What the trust root is compared with.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Oldest first.

@@ -7,6 +7,7 @@ mod files;
 mod history;
 mod images;
 mod inject;
+mod keys;
 mod needs;
 mod out;
 mod permit;
@@ -19,6 +20,7 @@ mod signals;
 mod site;
 mod story;
 mod triggers;
+mod trust;
 mod verbs;
 mod wiring;
 
@@ -64,6 +66,7 @@ enum Verb {
     Policy(verbs::policy::Args),
     New(verbs::new::Args),
     Triggers(verbs::triggers::Args),
+    Trust(verbs::trust::Args),
 }
 
 fn main() -> ExitCode {
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         Verb::Policy(args) => verbs::policy::run(&context, args),
         Verb::New(args) => verbs::new::run(&context, args),
         Verb::Triggers(args) => verbs::triggers::run(&context, args),
+        Verb::Trust(args) => verbs::trust::run(&context, args),
         Verb::Exec(args) => match verbs::exec::run(&context, args) {
             Ok(status) => return ExitCode::from(status),
             Err(error) => Err(error),

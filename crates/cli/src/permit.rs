@@ -1,5 +1,6 @@
-//! Whether a plan may be carried out: one that weakens no safety property may; one that does needs a declared variant, the
-//! approvals of enough people, and something that ends it in time.
+//! Whether a plan may be carried out: one that weakens no safety property and rests on nothing expired may. One that weakens needs a
+//! declared variant, the approvals of enough people, and something that ends it in time; one that rests on something expired
+//! needs a reason and the approvals of as many people as the trust root says.
 
 use crate::{
     error::{CliError, Result},
@@ -7,43 +8,126 @@ use crate::{
 };
 use std::path::PathBuf;
 use unship_policy::{Approval, ApprovalError, ApprovedPlan, Sought, approved};
-use unship_rollback::{Plan, Weakening};
+use unship_rollback::{BreakGlass, Permission, Plan, RunState, Weakening};
 
-/// A plan that may be carried out. The only way to one is [`Permitted::new`].
+/// A plan that may be carried out. The only ways to one are [`Permitted::new`] and, for a run that was cut off, [`Permitted::begun`].
+#[derive(Debug, Clone)]
+pub struct Permitted<'a> {
+    plan: &'a Plan,
+    permission: Option<Permission>,
+}
+
+/// What a person gave beside the plan.
 #[derive(Debug, Clone, Copy)]
-pub struct Permitted<'a>(&'a Plan);
+pub struct Given<'a> {
+    /// Files of approvals, for whatever takes approval.
+    pub approvals: &'a [PathBuf],
+    /// Why what has expired is to be accepted.
+    pub break_glass: Option<&'a str>,
+}
 
 impl<'a> Permitted<'a> {
-    /// Judges `plan`, with the approvals in the files `approvals`, at `now_ms`.
+    /// Judges `plan`, with what was given, at `now_ms`.
     ///
     /// # Errors
     /// A refusal that names what is missing, or each approval that does not count.
-    pub fn new(plan: &'a Plan, site: &Site, approvals: &[PathBuf], now_ms: u64) -> Result<Permitted<'a>> {
-        let Some(needed) = plan.approvals() else {
-            return match approvals.first() {
-                None => Ok(Permitted(plan)),
-                Some(file) => Err(CliError::user(format!("{} approves of nothing that needs it", file.display()))
-                    .cause("the plan weakens no safety property")
-                    .hint("leave --approval out")),
-            };
+    pub fn new(plan: &'a Plan, site: &Site, given: Given<'_>, now_ms: u64) -> Result<Permitted<'a>> {
+        let judge = Judge { plan, site, given, now_ms };
+        let accepted = judge.accept_expired()?;
+        judge.weaken()?;
+        if let Some(file) = given.approvals.first().filter(|_| accepted.is_none()) {
+            return Err(CliError::user(format!("{} approves of nothing that needs it", file.display()))
+                .cause("the plan weakens no safety property, and nothing of its trust has expired")
+                .hint("leave --approval out"));
+        }
+        let permission = accepted.map(|accepted| Permission { weakening: Vec::new(), break_glass: Some(accepted) });
+        Ok(Permitted { plan, permission })
+    }
+
+    /// The plan of a run that began: it was judged then, and what people approved of stands in its first record.
+    pub fn begun(plan: &'a Plan, state: &RunState) -> Permitted<'a> {
+        Permitted { plan, permission: state.permission().cloned() }
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &'a Plan {
+        self.plan
+    }
+
+    /// What people approved of.
+    pub fn permission(&self) -> Option<&Permission> {
+        self.permission.as_ref()
+    }
+}
+
+struct Judge<'a, 'b> {
+    plan: &'a Plan,
+    site: &'b Site,
+    given: Given<'b>,
+    now_ms: u64,
+}
+
+impl Judge<'_, '_> {
+    fn refused(&self, message: &str) -> CliError {
+        CliError::refused(format!("story {} is not applied: {message}", self.plan.story))
+    }
+
+    fn sought(&self, break_glass: bool, approvals: u32) -> Sought<'_> {
+        Sought {
+            site: &self.site.policy.name,
+            story: &self.plan.story,
+            variant: self.plan.variant.as_deref(),
+            plan: self.plan.digest(),
+            break_glass,
+            approvals,
+            now_ms: self.now_ms,
+        }
+    }
+
+    /// Expiry is accepted with a reason and a quorum; nothing else ever is.
+    fn accept_expired(&self) -> Result<Option<BreakGlass>> {
+        let lapses = self.plan.lapses();
+        let reason = match self.given.break_glass {
+            None => return Ok(None),
+            Some(_) if lapses.is_empty() => {
+                return Err(CliError::user("nothing has expired, so there is no glass to break")
+                    .hint("leave --break-glass out; it accepts expiry and nothing else"));
+            }
+            Some(reason) => reason.trim(),
         };
+        if reason.is_empty() || reason.len() > 1000 || reason.chars().any(char::is_control) {
+            return Err(CliError::user("a reason is one line of 1 to 1000 bytes"));
+        }
+        let expired = |error: CliError| lapses.iter().fold(error, |error, lapse| error.cause(lapse.clone()));
+        let quorum = self.site.trust()?.root().break_glass;
+        let needed = quorum.ok_or_else(|| {
+            expired(self.refused("it rests on something expired, and the trust root knows no exception"))
+                .hint("nothing was changed; `[break-glass]` of the trust root would say how many approve")
+        })?;
+        let people = judge(&self.sought(true, needed), self.site, self.given.approvals, true).map_err(|wrong| {
+            let error = expired(self.refused("it rests on something expired, and that is not approved"));
+            wrong.into_iter().fold(error, CliError::cause).hint(format!(
+                "nothing was changed; `unship approve {} --story {} --break-glass` makes an approval",
+                self.plan.digest(),
+                self.plan.story
+            ))
+        })?;
+        Ok(Some(BreakGlass { reason: reason.to_owned(), people: people.people().to_vec() }))
+    }
+
+    fn weaken(&self) -> Result<()> {
+        let plan = self.plan;
+        let Some(needed) = plan.approvals() else { return Ok(()) };
         let refused = |message: &str| {
-            let error = CliError::refused(format!("story {} is not applied: {message}", plan.story));
-            plan.weakens.iter().fold(error, |error, weakening| error.cause(format!("it weakens {weakening}")))
+            plan.weakens
+                .iter()
+                .fold(self.refused(message), |error, weakening| error.cause(format!("it weakens {weakening}")))
         };
         let Some(variant) = &plan.variant else {
             return Err(refused("only a declared variant may weaken a safety property, and this is the default")
                 .hint("nothing was changed; the step that does it belongs in a `[[variant]]` of the manifest"));
         };
-        let sought = Sought {
-            site: &site.policy.name,
-            story: &plan.story,
-            variant: Some(variant),
-            plan: plan.digest(),
-            approvals: needed,
-            now_ms,
-        };
-        let people = judge(&sought, site, approvals).map_err(|wrong| {
+        let people = judge(&self.sought(false, needed), self.site, self.given.approvals, false).map_err(|wrong| {
             let error = refused("it weakens a safety property, and is not approved");
             let error = wrong.into_iter().fold(error, CliError::cause);
             error.hint(format!(
@@ -62,26 +146,29 @@ impl<'a> Permitted<'a> {
             ))
             .hint("nothing was changed; this version of unship plans it and does not apply it"))
     }
-
-    /// The plan.
-    pub fn plan(&self) -> &'a Plan {
-        self.0
-    }
 }
 
-/// Reads and judges the files; what is wrong with each, by its name.
-fn judge(sought: &Sought<'_>, site: &Site, files: &[PathBuf]) -> std::result::Result<ApprovedPlan, Vec<String>> {
+/// Reads and judges the files that are about the matter in hand (`break_glass` or weakening); what is wrong with each, by its
+/// name. A file that is no approval is wrong in every matter.
+fn judge(
+    sought: &Sought<'_>,
+    site: &Site,
+    files: &[PathBuf],
+    break_glass: bool,
+) -> std::result::Result<ApprovedPlan, Vec<String>> {
     let (mut given, mut wrong) = (Vec::new(), Vec::new());
     for file in files {
         let text = read_text(file).map_err(|e| e.to_string().trim_start_matches("Error: ").trim_end().to_owned());
         let parsed = text.and_then(|text| Approval::parse(&text).map_err(|e| e.to_string()));
         match parsed {
-            Ok(approval) => given.push((file, approval)),
+            Ok(approval) if approval.statement().break_glass == break_glass => given.push((file, approval)),
+            Ok(_) => {}
             Err(why) => wrong.push(format!("{}: {why}", file.display())),
         }
     }
     let approvals: Vec<Approval> = given.iter().map(|(_, approval)| approval.clone()).collect();
-    let judged = approved(sought, &approvals, &site.trust);
+    let trust = site.trust().map_err(|e| vec![e.message().to_owned()])?;
+    let judged = approved(sought, &approvals, trust);
     let name = |(index, error): (Option<usize>, ApprovalError)| match index.and_then(|index| given.get(index)) {
         Some((file, _)) => format!("{}: {error}", file.display()),
         None => error.to_string(),

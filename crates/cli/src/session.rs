@@ -12,6 +12,7 @@ use crate::{
     report,
     signals::Stopping,
     site::Site,
+    trust,
     wiring::{StoreJournal, SystemClock},
 };
 use std::sync::Arc;
@@ -85,6 +86,13 @@ impl Session {
             return Err(CliError::new(Exit::Journal, message).cause(why));
         }
         let first_record = journal.next_seq();
+        // Taking a run back needs no trust, so what is wrong with it is told by whoever needs it.
+        if let Ok(trust) = site.trust_by(history.memory()) {
+            let known = trust::accepted(&store)?;
+            if known != Some(trust.accepted()) {
+                trust::accept(&store, trust.accepted())?;
+            }
+        }
         Ok(Session { site, store, history, out: context.out, faults, journal, first_record, _lock: lock })
     }
 
@@ -151,7 +159,7 @@ impl Session {
     pub fn go_forward(
         &self,
         run: &RunId,
-        permitted: Permitted<'_>,
+        permitted: &Permitted<'_>,
         state: RunState,
         story: &LinkedStory,
         go: impl FnOnce(&Recorder, Crew<'_>) -> std::result::Result<Report, JournalFailure>,

@@ -1,14 +1,22 @@
 //! A site on disk: where it is, its policies, its trust root, its bundles.
 
-use crate::error::{CliError, Result};
+use crate::{
+    error::{CliError, Result},
+    history::History,
+    trust,
+    wiring::SystemClock,
+};
+use std::cell::OnceCell;
 use std::{
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
 };
 use unship_policy::{
-    Bundle, GrantError, ResolvedStory, SitePolicy, StoryId, StoryPolicy, TrustRoot, VerifiedBundle, missing, resolve,
+    Bundle, GrantError, Memory, ResolvedStory, RootError, SitePolicy, StoryId, StoryPolicy, TrustRoot, VerifiedBundle,
+    Wanted, missing, resolve,
 };
+use unship_rollback::Clock as _;
 use unship_store::SiteStore;
 
 /// Bytes of a policy file at most.
@@ -16,15 +24,17 @@ const POLICY_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a bundle, module or component at most.
 const MODULE_BYTES_MAX: u64 = 64 << 20;
 
-/// A site whose own policy and trust root are valid.
+/// A site whose own policy is valid.
 #[derive(Debug)]
 pub struct Site {
     /// Absolute and canonical.
     pub path: PathBuf,
     /// `policies/site.toml`.
     pub policy: SitePolicy,
-    /// `policies/trust.toml`.
-    pub trust: TrustRoot,
+    /// What has expired of the trust is accepted, because a person asked for it and others will have to approve.
+    pub accept_expired: bool,
+    /// Looked at when first needed: taking a run back needs none.
+    trust: OnceCell<TrustRoot>,
 }
 
 impl Site {
@@ -34,10 +44,36 @@ impl Site {
         let file = path.join("policies/site.toml");
         let text = read_text(&file)?;
         let policy = SitePolicy::parse(&text).map_err(|e| CliError::in_file(&file, &text, e))?;
-        let file = path.join("policies/trust.toml");
-        let text = read_text(&file)?;
-        let trust = TrustRoot::parse(&text).map_err(|e| CliError::in_file(&file, &text, e))?;
-        Ok(Site { path, policy, trust })
+        Ok(Site::with(path, policy))
+    }
+
+    /// A site whose policy is read already.
+    pub fn with(path: PathBuf, policy: SitePolicy) -> Site {
+        Site { path, policy, accept_expired: false, trust: OnceCell::new() }
+    }
+
+    /// The trust root that the site goes by now: the newest version that follows from the one that it accepted. The journal is read
+    /// for what the site remembers; whoever has read it already says so by [`Site::trust_by`].
+    pub fn trust(&self) -> Result<&TrustRoot> {
+        match self.trust.get() {
+            Some(trust) => Ok(trust),
+            None => self.trust_by(History::read(&self.store()?)?.memory()),
+        }
+    }
+
+    /// As [`Site::trust`], by what the site remembers.
+    pub fn trust_by(&self, memory: &Memory) -> Result<&TrustRoot> {
+        if let Some(trust) = self.trust.get() {
+            return Ok(trust);
+        }
+        let files = trust::files(&self.path.join(trust::FOLDER))?;
+        if files.is_empty() {
+            return Err(trust::refusal(&self.path, &RootError::None));
+        }
+        let accepted = trust::accepted(&self.store()?)?.ok_or_else(|| trust::none_accepted(&self.path))?;
+        let found = TrustRoot::follow(&files, accepted, memory.clone(), SystemClock.now_ms());
+        let found = found.map_err(|e| trust::refusal(&self.path, &e))?;
+        Ok(self.trust.get_or_init(|| found))
     }
 
     /// Where the site is, whatever its files say.
@@ -111,16 +147,21 @@ impl Site {
     pub fn verified(&self, story: &StoryPolicy) -> Result<VerifiedBundle> {
         let path = self.bundle_path(story);
         let bundle = read_bundle(&path)?;
-        let verified = bundle.verify(&self.trust, &story.signed_by).map_err(|e| {
+        bundle.verify(self.trust()?, &self.wanted(story)).map_err(|e| {
             CliError::refused(format!("{} may not run against this site", path.display()))
                 .because(&e)
-                .hint("`unship inspect` shows who signed it, policies/trust.toml who may")
-        })?;
-        let (found, wanted) = (&verified.manifest().story, &story.id);
-        if found != wanted {
-            return Err(CliError::refused(format!("{} takes back story {found}, not {wanted}", path.display())));
+                .hint("`unship inspect` shows who signed it, `unship trust show` who may")
+        })
+    }
+
+    /// What a story's bundle must be signed for.
+    pub fn wanted<'a>(&'a self, story: &'a StoryPolicy) -> Wanted<'a> {
+        Wanted {
+            story: &story.id,
+            site: &self.policy.name,
+            roles: &story.signed_by,
+            accept_expired: self.accept_expired,
         }
-        Ok(verified)
     }
 
     /// Brings bundle and policies together into what each step holds.

@@ -30,6 +30,9 @@ pub struct Statement {
     pub variant: Option<String>,
     /// The digest of the plan.
     pub plan: Digest,
+    /// That what has expired may be accepted, and not that something may be weakened.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub break_glass: bool,
     /// Why, for people and the journal.
     pub reason: String,
     /// When, in milliseconds since the epoch.
@@ -58,7 +61,9 @@ pub enum ApprovalError {
     UnknownKey(String),
     #[error("the key `{0}` is revoked: {1}")]
     Revoked(Name, String),
-    #[error("the key `{0}` may not approve now: by the trust root it does not hold the role `{APPROVER}`, or its time is over or to come")]
+    #[error(
+        "the key `{0}` may not approve now: by the trust root it does not hold the role `{APPROVER}`, or its time is over or to come"
+    )]
     WrongRole(Name),
     #[error("the signature by the key `{0}` does not fit: the approval was altered after it was signed")]
     WrongSignature(Name),
@@ -66,6 +71,8 @@ pub enum ApprovalError {
     OtherSite { found: String, wanted: String },
     #[error("it approves of story {found}, not of story {wanted}")]
     OtherStory { found: String, wanted: String },
+    #[error("it approves of {found}, and {wanted} is what takes approval")]
+    OtherMatter { found: &'static str, wanted: &'static str },
     #[error("it approves of the plan {found}, not of {wanted}")]
     OtherPlan { found: Digest, wanted: Digest },
     #[error("it has expired")]
@@ -104,6 +111,8 @@ pub struct Sought<'a> {
     pub variant: Option<&'a str>,
     /// The digest of the plan.
     pub plan: Digest,
+    /// Whether what has expired is to be accepted; else something is weakened.
+    pub break_glass: bool,
     /// How many people must approve.
     pub approvals: u32,
     /// Now, in milliseconds since the epoch.
@@ -156,6 +165,11 @@ impl Statement {
 }
 
 impl Approval {
+    /// What it says, unchecked.
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
     /// Reads an approval's file. Nothing in it is believed yet.
     ///
     /// # Errors
@@ -205,13 +219,16 @@ impl Approval {
             return Err(ApprovalError::WrongSignature(name.clone()));
         }
         let (_, owner) = trust.approver(&self.key).ok_or_else(|| ApprovalError::WrongRole(name.clone()))?;
-        let Statement { site, story, variant, plan, approved_ms, expires_ms, reason: _ } = &self.statement;
+        let Statement { site, story, variant, plan, approved_ms, expires_ms, break_glass, reason: _ } = &self.statement;
         if site != sought.site {
             return Err(ApprovalError::OtherSite { found: site.clone(), wanted: sought.site.to_owned() });
         }
         if story != sought.story || variant.as_deref() != sought.variant {
             let found = named(story, variant.as_deref());
             return Err(ApprovalError::OtherStory { found, wanted: named(sought.story, sought.variant) });
+        }
+        if *break_glass != sought.break_glass {
+            return Err(ApprovalError::OtherMatter { found: matter(*break_glass), wanted: matter(sought.break_glass) });
         }
         if *plan != sought.plan {
             return Err(ApprovalError::OtherPlan { found: *plan, wanted: sought.plan });
@@ -224,6 +241,14 @@ impl Approval {
         }
         Ok((name, owner))
     }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn matter(break_glass: bool) -> &'static str {
+    if break_glass { "accepting what has expired" } else { "weakening a safety property" }
 }
 
 fn named(story: &str, variant: Option<&str>) -> String {

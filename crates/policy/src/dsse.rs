@@ -109,8 +109,7 @@ impl Envelope {
             let key = Digest::parse(&format!("sha256:{keyid}"));
             let key = key.ok_or_else(|| EnvelopeError::Form("a `keyid` has 64 hexadecimal digits".to_owned()))?;
             let signature = Base64::decode_vec(sig).ok().and_then(|bytes| bytes.try_into().ok());
-            let signature =
-                signature.ok_or_else(|| EnvelopeError::Form("a `sig` is 64 bytes in base64".to_owned()))?;
+            let signature = signature.ok_or_else(|| EnvelopeError::Form("a `sig` is 64 bytes in base64".to_owned()))?;
             self.push(KeySignature { key, signature })?;
         }
         if self.text().as_bytes() != bytes {

@@ -95,8 +95,8 @@ pub use tables::Definitions;
 pub use trigger::{Attribution, Baseline, NoData, Sentence, Severity, Trigger, parse_story_triggers};
 pub use trigger_tests::{Times, TriggerTest, TriggerTests};
 pub use trust::{
-    APPROVER, Accepted, Lapse, Memory, ROOT, ROOT_BYTES_MAX, Role, Root, RootError, RootFile, StoryPattern, Tier, TrustRoot,
-    TrustedKey, sign_root,
+    APPROVER, Accepted, Lapse, Memory, ROOT, ROOT_BYTES_MAX, Role, Root, RootError, RootFile, StoryPattern, Tier,
+    TrustRoot, TrustedKey, sign_root,
 };
 pub use url::HttpUrl;
 pub use variant::{UnknownVariant, Variant};

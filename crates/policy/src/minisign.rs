@@ -57,7 +57,9 @@ impl Minisig {
         let global = Base64::decode_vec(global).map_err(|_| "the fourth line is not base64")?;
         let content = [&signature[..], &global, comment.as_bytes()].concat();
         let fits = signature.len() == 74 && global.len() == 64;
-        fits.then_some(()).and_then(|()| Minisig::from_bytes(&content)).ok_or_else(|| "it is not a signature".to_owned())
+        fits.then_some(())
+            .and_then(|()| Minisig::from_bytes(&content))
+            .ok_or_else(|| "it is not a signature".to_owned())
     }
 
     /// Reads what [`Minisig::bytes`] gives.

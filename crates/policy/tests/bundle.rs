@@ -29,10 +29,8 @@ fn as_signed_it_verifies() {
     assert_eq!(verdict(&signed(&[1])), Ok(()));
     // Signatures of unknown keys count for nothing, and do no harm.
     assert_eq!(verdict(&signed(&[2, 1])), Ok(()));
-    let both = trusted(&root_text(
-        &[("one", 1, ""), ("two", 2, "")],
-        &[("release", &["one"], 1), ("security", &["two"], 1)],
-    ));
+    let both =
+        trusted(&root_text(&[("one", 1, ""), ("two", 2, "")], &[("release", &["one"], 1), ("security", &["two"], 1)]));
     let demanded = ["release", "security"];
     let verified = verify(&signed(&[1, 2]), &both, &demanded).expect("both signed");
     let signers: Vec<&str> = verified.signers().iter().map(Name::as_str).collect();
@@ -47,10 +45,8 @@ fn as_signed_it_verifies() {
 fn who_did_not_sign_is_told() {
     assert_eq!(verdict(&signed(&[])), Err(BundleError::Unsigned));
     assert!(matches!(verdict(&signed(&[2])), Err(BundleError::NotTrusted { .. })));
-    let audit = trusted(&root_text(
-        &[("one", 1, ""), ("two", 2, "")],
-        &[("audit", &["one"], 1), ("release", &["two"], 1)],
-    ));
+    let audit =
+        trusted(&root_text(&[("one", 1, ""), ("two", 2, "")], &[("audit", &["one"], 1), ("release", &["two"], 1)]));
     let other_role = verify(&signed(&[1]), &audit, &["release"]);
     assert!(matches!(other_role, Err(BundleError::NotTrusted { signers, .. }) if signers == "one"));
     let bundle = parse(&signed(&[1])).expect("a bundle");

@@ -1,8 +1,8 @@
 //! Executing a plan, going on with a run, taking one back: ask the state machine what comes next, do it, write it down.
 
 use crate::{
-    Clock, Durability, Effects, Event, Faults, FoundEffect, JournalFailure, JournalStore, Next, NoFaults, Plan, Record,
-    RunId, RunState, StepRunner, UndoError, UndoItem, UnitEnd,
+    Clock, Durability, Effects, Event, Faults, FoundEffect, JournalFailure, JournalStore, Next, NoFaults, Permission,
+    Plan, Record, RunId, RunState, StepRunner, UndoError, UndoItem, UnitEnd,
 };
 use std::{
     collections::BTreeSet,
@@ -118,17 +118,23 @@ impl Recorder {
     }
 }
 
-/// Executes `plan` to its end.
+/// Executes `plan` to its end. `permission` is what people approved of before.
 ///
 /// # Errors
 /// [`JournalFailure`] when the journal cannot be written: the run stops there, in flight.
-pub fn execute(plan: &Plan, recorder: &Recorder, mut crew: Crew<'_>) -> Result<Report, JournalFailure> {
+pub fn execute(
+    plan: &Plan,
+    permission: Option<&Permission>,
+    recorder: &Recorder,
+    mut crew: Crew<'_>,
+) -> Result<Report, JournalFailure> {
     recorder.record(
         Event::RunStarted {
             story: plan.story.clone(),
             digest: plan.digest(),
             by: crew.by.to_owned(),
             plan: Box::new(plan.clone()),
+            permission: permission.cloned(),
         },
         Durability::Flushed,
     )?;

@@ -8,6 +8,7 @@ pub mod chart;
 mod checklist;
 mod effect;
 mod execute;
+mod permission;
 mod plan;
 mod ports;
 mod record;
@@ -21,6 +22,7 @@ mod weakening;
 pub use checklist::{Tick, TrackedItem};
 pub use effect::{Content, Effect, ServiceAction, Undo};
 pub use execute::{Crew, Recorder, Report, Watcher, changed_since, execute, resume, undo};
+pub use permission::{BreakGlass, Permission, TrustUsed};
 pub use plan::{Plan, PlannedEffect, PlannedUnit, UnitRole};
 pub use ports::{
     Clock, Durability, Effects, Faults, JournalFailure, JournalStore, NoFaults, StepRunner, UndoError, UnitEnd,

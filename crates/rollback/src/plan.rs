@@ -1,6 +1,6 @@
 //! A plan: the resolved, ordered steps with the exact effects they would have. Nothing has run.
 
-use crate::{Effect, Undo, Weakening};
+use crate::{Effect, TrustUsed, Undo, Weakening};
 use serde::{Deserialize, Serialize};
 use unship_policy::{ChecklistItem, Digest, OnFail, UnitKind};
 
@@ -93,6 +93,10 @@ pub struct Plan {
     /// What a person looks at by hand once it is done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checklist: Vec<ChecklistItem>,
+    /// By which trust root the bundle was judged. What has expired is in the digest, so that who approves knows of it; the
+    /// rest is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<TrustUsed>,
 }
 
 impl Plan {
@@ -127,8 +131,16 @@ impl Plan {
             parts.push(format!("checklist {}", item.name).into_bytes());
             parts.push(item.title.clone().into_bytes());
         }
+        for lapse in self.lapses() {
+            parts.push(format!("expired {lapse}").into_bytes());
+        }
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         Digest::of_parts(&parts)
+    }
+
+    /// What of its trust has expired, in words.
+    pub fn lapses(&self) -> &[String] {
+        self.trust.as_ref().map_or(&[], |trust| &trust.lapses)
     }
 
     /// Gives it the checklist of the policy, or, where that has none, one of its own.

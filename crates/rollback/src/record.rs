@@ -1,6 +1,6 @@
 //! The journal's records: facts about a run, in the order in which they became true.
 
-use crate::{Effect, Plan};
+use crate::{Effect, Permission, Plan};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use unship_policy::Digest;
@@ -158,8 +158,16 @@ pub struct DirectoryChange {
 pub enum Event {
     /// An `apply` came to nothing before anything was changed.
     RunRefused { story: String, reason: String, denials: Vec<String> },
-    /// The plan is pinned: this record is the durable intent of all its effects.
-    RunStarted { story: String, digest: Digest, by: String, plan: Box<Plan> },
+    /// The plan is pinned: this record is the durable intent of all its effects. `permission`: who approved, where that takes
+    /// approval.
+    RunStarted {
+        story: String,
+        digest: Digest,
+        by: String,
+        plan: Box<Plan>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        permission: Option<Permission>,
+    },
     /// A step or check begins.
     UnitStarted { unit: String },
     /// An effect was made. `n` counts from 0 within its step.

@@ -2,7 +2,7 @@
 //! read back where a run stands, and goes on from there.
 
 use crate::{
-    DirectoryChange, DirectoryTime, Effect, Event, FoundEffect, Image, Outcome, Plan, Probe, Record, RunId,
+    DirectoryChange, DirectoryTime, Effect, Event, FoundEffect, Image, Outcome, Permission, Plan, Probe, Record, RunId,
     ServiceAction, TrackedItem, UnitRole, Verdict, checklist::Ticks,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,6 +100,7 @@ pub struct RunState {
     phase: Phase,
     run: Option<RunId>,
     plan: Option<Box<Plan>>,
+    permission: Option<Permission>,
     /// Index of the next unit, of the one in hand, or of the one that failed.
     position: usize,
     applied: Vec<AppliedEffect>,
@@ -155,13 +156,14 @@ impl RunState {
                 self.phase = Phase::Ended;
                 self.ended = Some((Outcome::Refused, None, Some(reason.clone())));
             }
-            (Event::RunStarted { story, plan, digest, .. }, Phase::Fresh) => {
+            (Event::RunStarted { story, plan, digest, permission, .. }, Phase::Fresh) => {
                 if *digest != plan.digest() || *story != plan.story {
                     return None;
                 }
                 self.begin(record, story);
                 self.phase = Phase::BetweenUnits;
                 self.plan = Some(plan.clone());
+                self.permission.clone_from(permission);
                 self.skip();
             }
             (Event::UnitStarted { unit }, Phase::BetweenUnits | Phase::TakingBack)
@@ -555,6 +557,11 @@ impl RunState {
     /// When it ended last, in milliseconds since the epoch by the host's clock.
     pub fn ended_ms(&self) -> u64 {
         self.ended_ms
+    }
+
+    /// What people approved of before it began.
+    pub fn permission(&self) -> Option<&Permission> {
+        self.permission.as_ref()
     }
 
     /// The pinned plan.

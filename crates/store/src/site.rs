@@ -22,6 +22,9 @@ const STORE: &str = ".unship";
 const FORMAT_FILE: &str = "format";
 const IGNORE_FILE: &str = ".gitignore";
 const JOURNAL_FILE: &str = "journal";
+const TRUST_FILE: &str = "trust";
+/// More than it takes to name a version and its digest.
+const TRUST_BYTES_MAX: u64 = 256;
 const KEY_FILE: &str = "key";
 const CHECKPOINT_FILE: &str = "checkpoint";
 const PUBLIC_KEY_FILE: &str = "checkpoint.pub";
@@ -277,6 +280,22 @@ impl SiteStore {
         }
         let (path, note) = read(CHECKPOINT_FILE, NOTE_BYTES_MAX)?;
         key.open(&note, &path)
+    }
+
+    /// What [`accept_root`](Self::accept_root) wrote last; `None` for a site that never did. The bytes are the caller's.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn accepted_root(&self) -> Result<Option<Vec<u8>>, IoError> {
+        self.dir.read_small(TRUST_FILE, TRUST_BYTES_MAX)
+    }
+
+    /// Keeps which trust root the site goes by, in one piece.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn accept_root(&self, accepted: &[u8]) -> Result<(), IoError> {
+        self.dir.write_atomic(TRUST_FILE, &[accepted])
     }
 
     /// The before-images of one run; its directories are made when first needed.

@@ -121,13 +121,9 @@ pub fn furnish(dir: &Path, parts: &Parts, stories: &[&Story], key: &Path) -> Res
         fs::copy(repo().join(&file), dir.join(&file)).with_context(|| format!("copying {file}"))?;
     }
     let public = run(Command::new(&parts.unship).arg("keygen").arg(key))?;
-    let trust = format!(
-        "# The keys that may sign bundles of this practice site.\nversion = 1\n\n[keys.practice-release]\npublic = \"{}\"\n\
-         roles = [\"release\"]\n",
-        public.trim()
-    );
-    fs::write(dir.join("policies/trust.toml"), trust)?;
     run(Command::new(&parts.unship).arg("init").arg("--site").arg(dir))?;
+    let trust = ["trust", "init", "--release", public.trim(), "--expires-in", "3650d", "--key"];
+    run(Command::new(&parts.unship).args(trust).arg(key).arg("--site").arg(dir))?;
     for story in stories {
         let (built, source) = story.guest;
         let manifest = repo().join("steps-wasm").join(source).join("unship.toml");

@@ -7,7 +7,7 @@ use crate::{
     exit::Exit,
     inject::Fault,
     needs::Conditions,
-    permit::Permitted,
+    permit::{Given, Permitted},
     plans,
     session::Session,
     wiring::{SystemClock, free_bytes},
@@ -46,6 +46,11 @@ pub struct Args {
     /// An approval of the plan, as `unship approve` makes it; once for each
     #[arg(long, value_name = "FILE")]
     approval: Vec<PathBuf>,
+    /// Accept that the trust root, a key or a signature has expired, for this reason. Takes as many approvals of different people
+    /// (`unship approve --break-glass`) as the trust root says, and stands in the journal as what it is. Never accepts a
+    /// wrong or missing signature, or a revoked one
+    #[arg(long, value_name = "REASON")]
+    break_glass: Option<String>,
     /// On a rehearsal site: fail@STEP, kill@RECORD[.BOUNDARY], undo-fail@STEP/N or repeat@STEP
     #[arg(long, value_name = "FAULT")]
     inject: Vec<Fault>,
@@ -54,8 +59,12 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let expect = args.expect.as_deref().map(expected_digest).transpose()?;
-    let session = Session::open(context, &args.inject)?;
+    let mut session = Session::open(context, &args.inject)?;
     session.demand_nothing_in_flight()?;
+    session.site.accept_expired = args.break_glass.is_some();
+    for warning in session.site.trust()?.warnings() {
+        context.out.note(format!("{warning}; `unship trust renew` or `rotate` makes the next version"));
+    }
     let policy = session.site.story(&crate::site::story_id(&args.story)?)?;
     let conditions = Conditions::look(&session.site, &policy, &session.history)?;
     let story = plan::load(&session.site, &session.store, &args.story, args.variant.as_deref())?;
@@ -67,12 +76,13 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     plan::show(context.out, &plan, &story, &conditions);
     session.faults.fit(&plan)?;
     apply.expect(&plan, expect)?;
-    let permitted = apply.permit(&plan, &args.approval)?;
+    let given = Given { approvals: &args.approval, break_glass: args.break_glass.as_deref() };
+    let permitted = apply.permit(&plan, given)?;
     apply.demand_space(&plan)?;
     if !args.yes && !plan.already {
         apply.ask(&plan)?;
     }
-    apply.execute(permitted)
+    apply.execute(&permitted)
 }
 
 /// An id that no run of the journal has: its random part alone leaves a chance.
@@ -204,16 +214,17 @@ impl Apply<'_> {
         Err(self.refuse(CliError::refused("not confirmed; nothing was changed"), "not confirmed", Vec::new()))
     }
 
-    /// Whether it may be carried out, which it may not when it weakens a safety property without all that this takes.
-    fn permit<'p>(&self, plan: &'p Plan, approvals: &[PathBuf]) -> Result<Permitted<'p>> {
-        Permitted::new(plan, &self.session.site, approvals, self.clock_ms).map_err(|error| {
+    /// Whether it may be carried out, which it may not when it takes approval and has none.
+    fn permit<'p>(&self, plan: &'p Plan, given: Given<'_>) -> Result<Permitted<'p>> {
+        Permitted::new(plan, &self.session.site, given, self.clock_ms).map_err(|error| {
             let reason = error.message().to_owned();
             self.refuse(error, &reason, Vec::new())
         })
     }
 
-    fn execute(&self, permitted: Permitted<'_>) -> Result<Exit> {
-        let go = |recorder: &Recorder, crew: Crew<'_>| execute(permitted.plan(), recorder, crew);
+    fn execute(&self, permitted: &Permitted<'_>) -> Result<Exit> {
+        let go =
+            |recorder: &Recorder, crew: Crew<'_>| execute(permitted.plan(), permitted.permission(), recorder, crew);
         self.session.go_forward(&self.run, permitted, RunState::default(), self.story, go)
     }
 }

@@ -39,20 +39,33 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         if imports.is_empty() { "nothing of unship's own".to_owned() } else { imports.join(", ") }
     ));
     let mut signers = Vec::new();
-    for key in bundle.claimed_signers() {
-        let name = site
-            .as_ref()
-            .and_then(|site| site.trust.keys.iter().find(|(_, known)| known.public == key))
-            .map(|(name, _)| name);
-        let holds = site.as_ref().zip(name).map(|(site, _)| bundle.clone().verify(&site.trust, &[]).is_ok());
+    let trust = site.as_ref().and_then(|site| site.trust().ok());
+    let holding = trust.map(|trust| bundle.clone().holding_signers(trust));
+    for claimed in bundle.claimed_signers() {
+        let known = trust.and_then(|trust| trust.root().keys.iter().find(|(_, known)| claimed.is(&known.public)));
+        let name = known.map(|(name, _)| name);
+        let holds = name.zip(holding.as_ref()).map(|(name, holding)| holding.contains(name));
         let word = match (name, holds) {
             (Some(name), Some(true)) => format!("{name}, and the signature holds"),
             (Some(name), _) => format!("{name}, and the signature does NOT hold"),
             (None, _) => "a key that is not known here (not checked)".to_owned(),
         };
-        out.text(format!("signed   {key}: {word}"));
-        signers
-            .push(serde_json::json!({ "key": key.to_string(), "name": name.map(ToString::to_string), "holds": holds }));
+        let revoked = trust.zip(known).and_then(|(trust, (_, key))| trust.revocation(&key.public));
+        let word = revoked.map_or_else(|| word.clone(), |reason| format!("{word}; REVOKED: {reason}"));
+        out.text(format!("signed   {claimed}: {word}"));
+        signers.push(serde_json::json!({
+            "key": claimed.to_string(), "name": name.map(ToString::to_string), "holds": holds, "revoked": revoked,
+        }));
+    }
+    if let Some(narrowed) = bundle.claimed_narrowing() {
+        if !narrowed.sites.is_empty() {
+            out.text(format!("for      the site {}", narrowed.sites.join(", ")));
+        }
+        for (word, moment) in [("from    ", narrowed.not_before), ("up to   ", narrowed.expires)] {
+            if let Some(moment) = moment {
+                out.text(format!("{word} {moment}"));
+            }
+        }
     }
     if signers.is_empty() {
         out.text("signed   by nobody");

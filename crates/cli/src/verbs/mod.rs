@@ -20,4 +20,5 @@ pub mod sign;
 pub mod stories;
 pub mod tick;
 pub mod triggers;
+pub mod trust;
 pub mod undo;

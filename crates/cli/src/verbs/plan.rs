@@ -14,7 +14,7 @@ use crate::{
 };
 use std::path::Path;
 use unship_host::runner::{LinkedStory, PlanError, Setting};
-use unship_rollback::{Clock as _, Plan, RunId, Undo, UnitRole};
+use unship_rollback::{Clock as _, Plan, RunId, TrustUsed, Undo, UnitRole};
 use unship_store::SiteStore;
 
 /// Shows what taking a story back would do, by really running its steps against an overlay. Changes nothing.
@@ -25,6 +25,9 @@ pub struct Args {
     /// A variant of the story, as `unship inspect` lists them
     #[arg(long, value_name = "NAME")]
     variant: Option<String>,
+    /// Plan although the trust root, a key or a signature has expired; `apply --break-glass` then takes approvals
+    #[arg(long)]
+    break_glass: bool,
     /// As Markdown, with how a person would do each effect by hand
     #[arg(long)]
     markdown: bool,
@@ -32,10 +35,14 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Args) -> Result<Exit> {
-    let site = context.site()?;
+    let mut site = context.site()?;
+    site.accept_expired = args.break_glass;
     let store = site.store()?;
     let policy = site.story(&story_id(&args.story)?)?;
-    let history = if policy.needs_first.is_empty() { History::default() } else { History::read(&store)? };
+    let history = History::read(&store)?;
+    for warning in site.trust_by(history.memory())?.warnings() {
+        context.out.note(format!("{warning}; `unship trust renew` or `rotate` makes the next version"));
+    }
     let conditions = Conditions::look(&site, &policy, &history)?;
     let story = load(&site, &store, &args.story, args.variant.as_deref())?;
     let clock_ms = SystemClock.now_ms();
@@ -73,7 +80,9 @@ pub fn run_id(clock_ms: u64) -> Result<RunId> {
 /// Plans `story` against the site as it is.
 pub fn make(site: &Site, story: &LinkedStory, run: &RunId, clock_ms: u64) -> std::result::Result<Plan, PlanError> {
     let setting = Setting { site: &site.path, run: run.as_str(), clock_ms };
-    story.plan(setting, scratch().as_path())
+    let mut plan = story.plan(setting, scratch().as_path())?;
+    plan.trust = site.trust().ok().map(|trust| TrustUsed::of(trust, &story.resolved().bundle));
+    Ok(plan)
 }
 
 /// Planned content goes, nameless, where temporary files go: outside the site.
@@ -106,6 +115,9 @@ pub fn show(out: Out, plan: &Plan, story: &LinkedStory, conditions: &Conditions)
         out.text(format!("  variant {}: {}", variant.name, variant.title));
     }
     out.text(format!("  bundle {} {}, signed by {}", plan.version, plan.bundle, signers.join(", ")));
+    for lapse in plan.lapses() {
+        out.text(format!("  EXPIRED: {lapse}"));
+    }
     conditions.show(out);
     for weakening in &plan.weakens {
         out.text(format!("  WEAKENS the safety property {}: {}", weakening.property, weakening.title));

@@ -9,9 +9,8 @@ use crate::{
     permit::Permitted,
     report,
     session::Session,
-    wiring::SystemClock,
 };
-use unship_rollback::{Clock as _, Plan, RunState, resume};
+use unship_rollback::{Plan, RunState, resume};
 
 /// Goes on with the run that was cut off: what its step in hand had begun is taken back, the step runs again, and so on to
 /// the end. With `--undo` everything that the run made is taken back instead. Nothing in flight is no error.
@@ -29,7 +28,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Args) -> Result<Exit> {
-    let session = Session::open(context, &args.inject)?;
+    let mut session = Session::open(context, &args.inject)?;
     let Some(state) = session.in_flight().cloned() else {
         session.out.text("no run is in flight");
         session.out.summary(serde_json::json!({ "story": null, "run": null, "outcome": null, "verdict": null }));
@@ -48,11 +47,11 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         // Asked to go forward, it could only end the way back that it was on.
         return Ok(if args.undo { report::exit_back(&state) } else { report::exit_forward(&state) });
     }
+    session.site.accept_expired = state.permission().is_some_and(|given| given.break_glass.is_some());
     let story = plan::load(&session.site, &session.store, &plan.story, plan.variant.as_deref())?;
     demand_same(&plan, story.resolved().digest(), &state)?;
-    let permitted = Permitted::new(&plan, &session.site, &[], SystemClock.now_ms())
-        .map_err(|e| e.hint("`unship resume --undo` takes back what the run made"))?;
-    session.go_forward(&run, permitted, state, &story, resume)
+    let permitted = Permitted::begun(&plan, &state);
+    session.go_forward(&run, &permitted, state, &story, resume)
 }
 
 /// What goes on must be what was begun.

@@ -20,7 +20,7 @@ use crate::{
     manifest::MANIFEST_BYTES_MAX,
     minisign::Minisig,
 };
-use std::{ops::Range, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 /// Bytes of a bundle at most.
 pub const BUNDLE_BYTES_MAX: usize = 64 << 20;
@@ -62,7 +62,9 @@ pub enum BundleError {
     #[error("the bundle's signatures cannot be read: {0}")]
     Envelope(EnvelopeError),
     /// The signed statement is not about this bundle.
-    #[error("what was signed does not fit these bytes: the bundle was altered after it was signed, or the signature is another bundle's ({0})")]
+    #[error(
+        "what was signed does not fit these bytes: the bundle was altered after it was signed, or the signature is another bundle's ({0})"
+    )]
     Altered(String),
     /// A signature does not fit the bytes.
     #[error("the signature by key `{0}` does not fit these bytes: the bundle was altered after it was signed")]
@@ -71,7 +73,9 @@ pub enum BundleError {
     #[error("the signature by key `{0}` is made in another way than the trust root says of this key")]
     OtherScheme(String),
     /// Too few acceptable keys of a demanded role.
-    #[error("{given} of the {needed} keys with the role `{role}` that it takes signed this bundle (signed by: {signers}){because}; `unship trust show` tells who may")]
+    #[error(
+        "{given} of the {needed} keys with the role `{role}` that it takes signed this bundle (signed by: {signers}){because}; `unship trust show` tells who may"
+    )]
     NotTrusted {
         /// The role.
         role: String,
@@ -123,7 +127,9 @@ pub enum BundleError {
     #[error("this very bundle is revoked: {0}")]
     Revoked(String),
     /// An older version than one that ran here.
-    #[error("the bundle is version {found}, and version {ran} has run on this site: an older one is not accepted any more")]
+    #[error(
+        "the bundle is version {found}, and version {ran} has run on this site: an older one is not accepted any more"
+    )]
     Older {
         /// Its version.
         found: String,
@@ -428,6 +434,16 @@ pub enum ClaimedSigner {
     Dsse(Digest),
     /// By minisign's key id.
     Minisign([u8; 8]),
+}
+
+impl fmt::Display for ClaimedSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClaimedSigner::Dsse(id) => write!(f, "{id}"),
+            // As minisign shows it: the number, little end first.
+            ClaimedSigner::Minisign(id) => write!(f, "minisign {:016X}", u64::from_le_bytes(*id)),
+        }
+    }
 }
 
 impl ClaimedSigner {

@@ -2,8 +2,7 @@
 
 use super::{Bundle, BundleError};
 use crate::{
-    Digest, Lapse, Manifest, Moment, Name, Narrowed, Scheme, StoryId, Tier, TrustRoot, TrustedKey,
-    dsse::{Envelope, verdict},
+    Digest, Lapse, Manifest, Moment, Name, Narrowed, Scheme, StoryId, Tier, TrustRoot, TrustedKey, dsse::verdict,
     trust::SKEW_MS,
 };
 
@@ -86,24 +85,37 @@ impl Bundle {
         Ok(VerifiedBundle { bundle: self, signers, tier, lapses })
     }
 
+    /// The known keys whose signatures fit, whatever they are worth: for a person who looks.
+    pub fn holding_signers(&self, trust: &TrustRoot) -> Vec<Name> {
+        let is_about_this = self.envelope.as_ref().is_none_or(|envelope| self.attestation(envelope).is_ok());
+        let fitting = trust.root().keys.iter().filter(|(_, key)| is_about_this && self.fits_key(key) == Some(true));
+        fitting.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether the key's signature fits; `None` where there is none that claims to be its own.
+    fn fits_key(&self, key: &TrustedKey) -> Option<bool> {
+        match key.public.scheme() {
+            Scheme::Dsse => {
+                let envelope = self.envelope.as_ref()?;
+                verdict(&key.public, envelope.signatures(), &envelope.message())
+            }
+            Scheme::Minisign(id) => {
+                let own = self.minisigs.iter().find(|minisig| minisig.key_id == id)?;
+                Some(own.holds(&key.public, &self.bytes[..self.subject]))
+            }
+        }
+    }
+
     /// Who signed, of those whom the trust root knows.
     fn signed(&self, trust: &TrustRoot) -> Result<Vec<Signed>, BundleError> {
         let mut found = Vec::new();
         for (name, key) in &trust.root().keys {
-            let right = match key.public.scheme() {
-                Scheme::Dsse => self.envelope.as_ref().and_then(|envelope| {
-                    verdict(&key.public, envelope.signatures(), &envelope.message())
-                }),
-                Scheme::Minisign(id) => {
-                    let claims = |e: &Envelope| e.signatures().iter().any(|s| s.key == key.public.id());
-                    if self.envelope.as_ref().is_some_and(claims) {
-                        return Err(BundleError::OtherScheme(name.to_string()));
-                    }
-                    let own = self.minisigs.iter().find(|minisig| minisig.key_id == id);
-                    own.map(|minisig| minisig.holds(&key.public, &self.bytes[..self.subject]))
-                }
-            };
-            match right {
+            if let (Scheme::Minisign(_), Some(envelope)) = (key.public.scheme(), &self.envelope)
+                && envelope.signatures().iter().any(|signature| signature.key == key.public.id())
+            {
+                return Err(BundleError::OtherScheme(name.to_string()));
+            }
+            match self.fits_key(key) {
                 None => {}
                 Some(false) => return Err(BundleError::WrongSignature(name.to_string())),
                 Some(true) => found.push(Signed::new(name, key, trust)),

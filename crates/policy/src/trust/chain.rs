@@ -100,21 +100,31 @@ pub enum RootError {
     OtherVersion { version: u32, says: u32 },
     #[error("policies/trust/{version}.sig: {error}")]
     Envelope { version: u32, error: EnvelopeError },
-    #[error("version {version} of the trust root is signed by too few: {given} of the {needed} keys of version {by} that it takes{excluded}")]
+    #[error(
+        "version {version} of the trust root is signed by too few: {given} of the {needed} keys of version {by} that it takes{excluded}"
+    )]
     TooFew { version: u32, by: u32, given: usize, needed: u32, excluded: String },
-    #[error("the signature by the key `{key}` does not fit version {version} of the trust root: it was altered after it was signed")]
+    #[error(
+        "the signature by the key `{key}` does not fit version {version} of the trust root: it was altered after it was signed"
+    )]
     WrongSignature { version: u32, key: Name },
     #[error("version {version} of the trust root is not the one that this site accepted")]
     Replaced { version: u32 },
-    #[error("the trust root went back: this site accepted version {accepted}, and policies/trust/ holds version {newest} at most")]
+    #[error(
+        "the trust root went back: this site accepted version {accepted}, and policies/trust/ holds version {newest} at most"
+    )]
     WentBack { accepted: u32, newest: u32 },
-    #[error("version {missing} of the trust root is missing: each is signed by the one before it, so none can be skipped")]
+    #[error(
+        "version {missing} of the trust root is missing: each is signed by the one before it, so none can be skipped"
+    )]
     Skipped { missing: u32 },
     #[error("version {version} of the trust root was issued at {issued}, before the one that it follows")]
     IssuedBefore { version: u32, issued: Moment },
     #[error("version {version} of the trust root takes back that {what} is revoked")]
     Unrevoked { version: u32, what: String },
-    #[error("the clock says {now}, and version {version} of the trust root was issued at {issued}: the clock was set back, or the root is dated ahead")]
+    #[error(
+        "the clock says {now}, and version {version} of the trust root was issued at {issued}: the clock was set back, or the root is dated ahead"
+    )]
     NotYet { version: u32, issued: Moment, now: Moment },
     #[error("the clock was set back: it says {now}, and the site's journal was written at {written}")]
     SetBack { now: Moment, written: Moment },
@@ -149,20 +159,14 @@ impl TrustRoot {
     ///
     /// # Errors
     /// [`RootError`]. An expired root is none of them: see [`TrustRoot::lapse`].
-    pub fn follow(
-        files: &[RootFile],
-        accepted: Accepted,
-        memory: Memory,
-        now_ms: u64,
-    ) -> Result<TrustRoot, RootError> {
+    pub fn follow(files: &[RootFile], accepted: Accepted, memory: Memory, now_ms: u64) -> Result<TrustRoot, RootError> {
         let newest = files.iter().map(|file| file.version).max().ok_or(RootError::None)?;
         let known = memory.root.filter(|known| known.version >= accepted.version).unwrap_or(accepted);
         if newest < known.version {
             return Err(RootError::WentBack { accepted: known.version, newest });
         }
-        let file = |version| {
-            files.iter().find(|file| file.version == version).ok_or(RootError::Skipped { missing: version })
-        };
+        let file =
+            |version| files.iter().find(|file| file.version == version).ok_or(RootError::Skipped { missing: version });
         let start = file(accepted.version)?;
         let mut at = Accepted { version: start.version, digest: digest(&start.text) };
         if at != accepted {

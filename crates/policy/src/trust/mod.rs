@@ -82,7 +82,11 @@ pub enum StoryPattern {
 }
 
 impl StoryPattern {
-    fn parse(text: &str) -> Result<StoryPattern, String> {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// A sentence that says what one looks like.
+    pub fn parse(text: &str) -> Result<StoryPattern, String> {
         let begin = match text.strip_suffix('*') {
             None => return StoryId::new(text).map(StoryPattern::Exactly).map_err(|e| e.to_string()),
             Some(begin) => begin,
@@ -264,10 +268,8 @@ fn keys(raw: &BTreeMap<Spanned<String>, RawKey>) -> Result<BTreeMap<Name, Truste
         let public = PublicKey::parse(raw_key.public.get_ref());
         let public = public.map_err(|e| FileError::at(raw_key.public.span(), e))?;
         if let Some((other, _)) = keys.iter().find(|(_, known)| known.public.id() == public.id()) {
-            return Err(
-                FileError::at(raw_key.public.span(), format!("this is the key `{other}` under a second name"))
-                    .help("one key is one signer, however it signs: with two names it would count twice"),
-            );
+            return Err(FileError::at(raw_key.public.span(), format!("this is the key `{other}` under a second name"))
+                .help("one key is one signer, however it signs: with two names it would count twice"));
         }
         let moment = |written: &Option<Spanned<Datetime>>| written.as_ref().map(Moment::of_toml).transpose();
         let (not_before, not_after) = (moment(&raw_key.not_before)?, moment(&raw_key.not_after)?);
@@ -321,9 +323,8 @@ impl RawRole {
         }
         let stories = match (&self.stories, signs_stories) {
             (Some(patterns), true) if !patterns.get_ref().is_empty() => {
-                let parse = |p: &Spanned<String>| {
-                    StoryPattern::parse(p.get_ref()).map_err(|e| FileError::at(p.span(), e))
-                };
+                let parse =
+                    |p: &Spanned<String>| StoryPattern::parse(p.get_ref()).map_err(|e| FileError::at(p.span(), e));
                 patterns.get_ref().iter().map(parse).collect::<Result<_, _>>()?
             }
             (None, false) => Vec::new(),

@@ -15,7 +15,7 @@ use unship_policy::{
     unused_of_site,
 };
 
-/// Tells all that is wrong with site.toml, trust.toml and the stories' policies, each with its place: what does not parse,
+/// Tells all that is wrong with site.toml, the trust root and the stories' policies, each with its place: what does not parse,
 /// names without a meaning, requests that are not permitted, grants that nobody requests, definitions that nothing uses,
 /// and what is not on this machine. Exit status 1 for errors, 3 where a story would be refused, 0 for warnings alone.
 #[derive(clap::Args)]
@@ -35,10 +35,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     }
     let mut check = Check { path: &path, out: context.out, errors: 0, refusals: 0, warnings: 0, files: 0 };
     let site = check.file("policies/site.toml", SitePolicy::parse);
-    let trust = check.file("policies/trust.toml", TrustRoot::parse);
     let mut stories = Vec::new();
     let mut whole = true;
-    for stem in stems.iter().filter(|stem| !matches!(stem.as_str(), "site" | "trust")) {
+    for stem in stems.iter().filter(|stem| stem.as_str() != "site") {
         let Ok(id) = StoryId::new(stem) else {
             let message = format!("policies/{stem}.toml is nobody's policy: {stem:?} is not a story's id");
             check.tell(Gravity::Warning, CliError::user(message).hint("rename or remove it; nothing reads it"));
@@ -53,19 +52,21 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
             None => whole = false,
         }
     }
-    if let Some(site) = &site {
+    let opened = site.clone().map(|policy| Site::with(path.clone(), policy));
+    let trust = opened.as_ref().and_then(|site| site.trust().map_err(|e| check.tell(Gravity::Refusal, e)).ok());
+    for warning in trust.into_iter().flat_map(TrustRoot::warnings) {
+        check.tell(Gravity::Warning, CliError::user(warning).hint("`unship trust renew` makes the next version"));
+    }
+    if let (Some(site), Some(opened)) = (&site, &opened) {
         check.machine_of_site(site);
         for (story, _) in stories.iter().filter(|(_, is_wanted)| *is_wanted) {
-            check.story(story, site, trust.as_ref());
+            check.story(story, opened, trust);
         }
         // Feeds and language of the triggers; where they stand, compiling says.
-        if let Some(trust) = &trust {
-            let opened = Site { path: path.clone(), policy: site.clone(), trust: trust.clone() };
-            let owners = stories.iter().filter(|(_, is_wanted)| *is_wanted).map(|(story, _)| Some(&story.id));
-            for owner in owners.chain(wanted.is_empty().then_some(None)) {
-                if let Err(e) = crate::triggers::of(&opened, owner) {
-                    check.tell(Gravity::Error, e);
-                }
+        let owners = stories.iter().filter(|(_, is_wanted)| *is_wanted).map(|(story, _)| Some(&story.id));
+        for owner in owners.chain(wanted.is_empty().then_some(None)) {
+            if let Err(e) = crate::triggers::of(opened, owner) {
+                check.tell(Gravity::Error, e);
             }
         }
         // With a file that does not parse, nobody knows what it would have used.
@@ -100,10 +101,10 @@ impl Check<'_> {
     }
 
     /// What each story's bundle, policy and programs say. A further rule of policies is one more line here or in `findings`.
-    fn story(&mut self, story: &StoryPolicy, site: &SitePolicy, trust: Option<&TrustRoot>) {
+    fn story(&mut self, story: &StoryPolicy, site: &Site, trust: Option<&TrustRoot>) {
         let name = format!("policies/{}.toml", story.id);
         let manifest = self.manifest(&name, story, site, trust);
-        self.findings(&name, findings(story, site, manifest.as_ref()));
+        self.findings(&name, findings(story, &site.policy, manifest.as_ref()));
         self.findings(&name, missing_programs(self.path, &story.definitions));
         self.findings(&name, missing_places(self.path, &story.definitions));
     }
@@ -118,10 +119,10 @@ impl Check<'_> {
         &mut self,
         name: &str,
         story: &StoryPolicy,
-        site: &SitePolicy,
+        site: &Site,
         trust: Option<&TrustRoot>,
     ) -> Option<Manifest> {
-        let relative = Path::new(&site.bundles).join(&story.bundle);
+        let relative = Path::new(&site.policy.bundles).join(&story.bundle);
         let path: PathBuf = self.path.join(&relative);
         if !path.exists() {
             let message =
@@ -144,10 +145,10 @@ impl Check<'_> {
             return None;
         }
         if let Some(trust) = trust
-            && let Err(e) = bundle.verify(trust, &story.signed_by)
+            && let Err(e) = bundle.verify(trust, &site.wanted(story))
         {
             let message = format!("{} may not run against this site", relative.display());
-            let hint = "`unship inspect` shows who signed it, policies/trust.toml who may";
+            let hint = "`unship inspect` shows who signed it, `unship trust show` who may";
             self.tell(Gravity::Refusal, CliError::refused(message).because(&e).hint(hint));
         }
         Some(manifest)

@@ -8,9 +8,7 @@ use crate::{
     site::{Site, read_bundle, story_id},
 };
 use std::collections::BTreeSet;
-use unship_policy::{
-    Bundle, Definitions, Manifest, Name, OnFail, Power, Risk, StoryPolicy, TrustRoot, TrustedKey, UnitKind, definitions,
-};
+use unship_policy::{Bundle, Definitions, Manifest, Name, OnFail, Power, Risk, StoryPolicy, UnitKind, definitions};
 
 /// Says what a story may do, step by step, with every name as what it means on this site: paths, command lines, pid
 /// files, calls. And what it can never do, and who must have signed it. With its bundle in place these are the grants
@@ -100,12 +98,24 @@ fn units(story: &StoryPolicy, manifest: Option<&Manifest>) -> Vec<Unit> {
 
 /// Who must have signed, and whether they did; `None` without a bundle.
 fn signatures(out: Out, site: &Site, story: &StoryPolicy, bundle: Option<&Bundle>) -> Option<bool> {
-    for role in &story.signed_by {
-        let holders = holders(&site.trust, role);
-        let holders = if holders.is_empty() { "no key holds that role".to_owned() } else { holders.join(" or ") };
-        out.text(format!("  Must be signed by one key of the role {role}: {holders}."));
+    let trust = match site.trust() {
+        Ok(trust) => trust,
+        Err(e) => {
+            out.text(format!("  REFUSED as things are: {}.", e.message()));
+            return Some(false);
+        }
+    };
+    for name in &story.signed_by {
+        let needed = match trust.root().role(name.as_str()) {
+            None => "the trust root has no such role".to_owned(),
+            Some(role) => {
+                let keys: Vec<&str> = role.keys.iter().map(Name::as_str).collect();
+                format!("{} of {} (tier {})", role.threshold, keys.join(", "), role.tier)
+            }
+        };
+        out.text(format!("  Must be signed by the role {name}: {needed}."));
     }
-    let verified = bundle?.clone().verify(&site.trust, &story.signed_by);
+    let verified = bundle?.clone().verify(trust, &site.wanted(story));
     match &verified {
         Ok(verified) => {
             let names: Vec<&str> = verified.signers().iter().map(Name::as_str).collect();
@@ -114,11 +124,6 @@ fn signatures(out: Out, site: &Site, story: &StoryPolicy, bundle: Option<&Bundle
         Err(e) => out.text(format!("  REFUSED as things are: {e}.")),
     }
     Some(verified.is_ok())
-}
-
-fn holders(trust: &TrustRoot, role: &Name) -> Vec<String> {
-    let holds = |(_, key): &(&Name, &TrustedKey)| key.roles.contains(role);
-    trust.keys.iter().filter(holds).map(|(name, _)| name.to_string()).collect()
 }
 
 fn unit_risks(unit: &Unit, definitions: &Definitions) -> BTreeSet<Risk> {
