@@ -103,23 +103,16 @@ fn what_weakens_nothing_says_nothing() {
 
 /// Key files of people who may approve: ada, bob, and ada's second; `build` may not.
 pub fn approvers(site: &Site) -> Vec<PathBuf> {
-    let mut trust = site.read("policies/trust.toml");
-    let people = [
-        ("ada", "ada", "approver"),
-        ("bob", "bob", "approver"),
-        ("ada-too", "ada", "approver"),
-        ("build", "carol", "release"),
-    ];
-    let keys = people.map(|(name, owner, role)| {
+    let people = [("ada", "ada"), ("bob", "bob"), ("ada-too", "ada"), ("build", "carol")];
+    let mut tables = String::new();
+    let keys = people.map(|(name, owner)| {
         let file = site.outside().join(format!("{name}.key"));
         let public = site.unship([std::ffi::OsStr::new("keygen"), file.as_os_str()]).exits(0).stdout;
-        trust.push_str(&format!(
-            "[keys.{name}]\npublic = \"{}\"\nroles = [\"{role}\"]\nowner = \"{owner}\"\n",
-            public.trim()
-        ));
+        tables.push_str(&format!("[keys.{name}]\npublic = \"{}\"\nowner = \"{owner}\"\n", public.trim()));
         file
     });
-    site.write("policies/trust.toml", &trust);
+    let role = "[roles.approver]\nkeys = [\"ada\", \"bob\", \"ada-too\"]\nthreshold = 1\n";
+    site.trust_also(&format!("{tables}{role}"));
     keys.into()
 }
 
@@ -208,19 +201,23 @@ fn an_approval_that_does_not_count_is_refused_by_name() {
     site.write("policies/site.toml", &policy.replacen("name = \"test\"", "name = \"prod\"", 1));
     let _ = apply(&site, &[&ada, &bob]).exits(3).says("on the site \"test\", and this is \"prod\"");
     site.write("policies/site.toml", &policy);
-    let trust = site.read("policies/trust.toml");
-    let (without, _) = trust.split_once("[keys.bob]").expect("bob");
-    site.write("policies/trust.toml", without);
+    let trust = site.trust_tables();
+    let (own, approvers) = trust.split_once("[keys.ada]").expect("ada");
+    let approvers = format!("[keys.ada]{approvers}");
+    let without = approvers.replace("\"bob\", ", "").replacen("[keys.bob]", "[keys.bill]", 1);
+    let (before, table) = without.split_once("[keys.bill]").expect("his table");
+    let (_, behind) = table.split_once("[keys.").expect("a table behind it");
+    site.trust(&format!("{own}{before}[keys.{behind}"));
     let _ = apply(&site, &[&ada, &bob])
         .exits(3)
         .says("bob: the key unship-public-ed25519:")
-        .says("is not in policies/trust.toml");
-    site.write(
-        "policies/trust.toml",
-        &trust.replacen("roles = [\"approver\"]\nowner = \"bob\"", "roles = []\nowner = \"bob\"", 1),
-    );
+        .says("is not in the trust root");
+    site.trust(&format!("{own}{}", approvers.replace("\"bob\", ", "")));
     let _ = apply(&site, &[&ada, &bob]).exits(3).says("the key `bob` may not approve");
-    site.write("policies/trust.toml", &trust);
+    let revoked = approvers.split_once("[keys.bob]\n").expect("bob").1.lines().next().expect("public");
+    site.trust(&format!("{trust}\n[[revoked.key]]\n{revoked}\nreason = \"his laptop was stolen\"\n"));
+    let _ = apply(&site, &[&ada, &bob]).exits(3).says("the key `bob` is revoked: his laptop was stolen");
+    site.trust(&trust);
     // The site changed, and with it the plan.
     site.write("conf/api.yaml", "auth: true\nport: 2\n");
     site.write("more-script", &format!("{OPEN}\nedit conf/api.yaml /port 2 3\n"));

@@ -355,42 +355,17 @@ fn a_site_policy_or_trust_root_at_fault_is_pointed_at() {
             },
         ],
     );
-    faults(
-        &site,
-        "policies/trust.toml",
-        &[
-            Fault {
-                case: "no key",
-                from: "unship-public-ed25519:",
-                to: "ssh-ed25519 ",
-                status: 1,
-                at: "\"ssh-ed25519",
-                says: &["a public key is"],
-            },
-            Fault {
-                case: "no version",
-                from: "version =",
-                to: "edition =",
-                status: 1,
-                at: "edition",
-                says: &["edition"],
-            },
-            Fault {
-                case: "no roles",
-                from: "roles =",
-                to: "role =",
-                status: 1,
-                at: "role =",
-                says: &["unknown field `role`"],
-            },
-        ],
-    );
-    let trust = site.read("policies/trust.toml");
-    fs::remove_file(site.at("policies/trust.toml")).expect("removed");
-    refused(&site, "no trust root", 1, &["policies/trust.toml cannot be read", "No such file"]);
-    site.write("policies/trust.toml", "version = 1\n");
-    refused(&site, "nobody is trusted", 3, &["no key with the role `release` signed this bundle"]);
-    site.write("policies/trust.toml", &trust);
+    let (root, signatures) = (site.read("policies/trust/1.toml"), site.read("policies/trust/1.sig"));
+    site.write("policies/trust/1.toml", &root.replacen("threshold = 1", "threshold = 2", 1));
+    refused(&site, "a root edited by hand", 3, &["version 1 of the trust root is not the one that this site accepted"]);
+    site.write("policies/trust/1.toml", &root);
+    site.write("policies/trust/1.sig", &signatures.replacen("keyid", "key-id", 1));
+    refused(&site, "an envelope that is none", 3, &["policies/trust/1.sig", "it is not a DSSE envelope"]);
+    fs::remove_dir_all(site.at("policies/trust")).expect("removed");
+    refused(&site, "no trust root", 1, &["this site has no trust root, so nothing may run", "unship trust init"]);
+    let _ = site.unship([Path::new("keygen"), &site.key()]).exits(0);
+    site.trust("");
+    refused(&site, "nobody is trusted", 3, &["the trust root has no role `release` that signs stories"]);
     fs::remove_file(site.at("policies/site.toml")).expect("removed");
     refused(&site, "no site policy", 1, &["is not a site: it holds no policies/site.toml", "unship init"]);
 }
@@ -454,10 +429,7 @@ fn a_step_that_the_component_does_not_know_is_refused_by_pack_and_by_plan() {
     let policy = site.read("policies/1.3.toml").replacen("[grants.clear-cache]", "[grants.clear-everything]", 1);
     site.write("policies/1.3.toml", &policy);
     let public = site.unship([Path::new("keygen"), &site.key()]).exits(0).stdout;
-    site.write(
-        "policies/trust.toml",
-        &format!("version = 1\n[keys.tester]\npublic = \"{}\"\nroles = [\"release\"]\n", public.trim()),
-    );
+    site.trust_tester(&public);
     let component = fs::read(guest("story_1_3.wasm")).expect("component");
     forge(&site, &component, &unknown, &site.at("bundles/story-1.3.wasm"));
     refused(&site, "a step that the component does not know", 3, &says);

@@ -25,4 +25,5 @@ mod stories;
 mod support;
 mod triggers;
 mod trust;
+mod trust_root;
 mod variants;

@@ -117,15 +117,14 @@ fn the_status_of_check_tells_errors_refusals_and_warnings_apart() {
         .exits(3)
         .prints("Refused: the step `probe` requests `files.list = [\".\"]`");
     let unsigned = reader("", read, read);
-    let trust = unsigned.read("policies/trust.toml");
-    unsigned.write("policies/trust.toml", &trust.replace("\"release\"", "\"other\""));
+    unsigned.trust(&unsigned.trust_tables().replace("roles.release", "roles.other"));
     let _ = unsigned.unship(["policy", "check"]).exits(3).prints("may not run against this site");
     fs::remove_file(unsigned.at("bundles/story-1.1.wasm")).expect("removed");
     let _ = unsigned.unship(["policy", "check"]).exits(0).prints("Warning: bundles/story-1.1.wasm is not there");
     // What is wrong with site.toml does not hide what is wrong with the others.
     unsigned.write("policies/site.toml", "[site]\n");
-    unsigned.write("policies/trust.toml", "version = 1\ncolour = 2\n");
-    let _ = unsigned.unship(["policy", "check"]).exits(1).prints("site.toml:1:1").prints("trust.toml:2:1");
+    unsigned.write("policies/1.1.toml", "[story]\ncolour = 2\n");
+    let _ = unsigned.unship(["policy", "check"]).exits(1).prints("site.toml:1:1").prints("1.1.toml:2:1");
 }
 
 #[test]

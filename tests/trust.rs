@@ -1,12 +1,12 @@
 //! Unsigned, altered, stripped, appended-to or wrongly signed bundles are refused before anything is compiled.
 
-use crate::support::{Ran, Site, fingerprint, guest};
+use crate::support::{Ran, Site, fingerprint, guest, sign_with};
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
-use unship_policy::{Bundle, SecretKey, sign};
+use unship_policy::{Bundle, SecretKey, Signer as _};
 
 const MANIFEST: &str = "story = \"1\"\nversion = \"1.0.0\"\ntitle = \"t\"\n[[step]]\nname = \"s\"\ntitle = \"t\"\n";
 
@@ -59,10 +59,6 @@ fn section(name: &str, content: &[u8]) -> Vec<u8> {
     [&[0, size, u8::try_from(name.len()).expect("short")], name.as_bytes(), content].concat()
 }
 
-fn signed(bytes: &[u8], key: &SecretKey) -> Vec<u8> {
-    sign(&Bundle::parse(bytes.into()).expect("a bundle"), key).expect("signed")
-}
-
 #[test]
 fn a_bundle_as_it_was_signed_runs_and_is_compiled_then() {
     let trusting = Trusting::new();
@@ -91,7 +87,7 @@ fn an_altered_bundle_is_refused_before_anything_is_compiled() {
     let mut bad = good.clone();
     let version = manifest + MANIFEST.find("1.0.0").expect("version");
     bad[version] = b'2';
-    trusting.refuses("another version", &bad, "does not fit these bytes: the bundle was altered after it was signed");
+    trusting.refuses("another version", &bad, "the bundle was altered after it was signed");
 }
 
 #[test]
@@ -137,7 +133,7 @@ fn a_bundle_that_was_appended_to_is_refused_before_anything_is_compiled() {
         "a signature stands before the manifest",
     );
     trusting.refuses("another bundle behind it", &[&good[..], good].concat(), "damaged");
-    trusting.refuses("the signature twice", &[&good[..], signature].concat(), "signed the bundle already");
+    trusting.refuses("the signature twice", &[&good[..], signature].concat(), "appended behind the signatures");
 }
 
 #[test]
@@ -147,8 +143,8 @@ fn a_bundle_signed_by_the_wrong_key_is_refused_before_anything_is_compiled() {
     let stranger = SecretKey::from_seed(&[7; 32]);
     trusting.refuses(
         "a stranger's",
-        &signed(&good[..subject], &stranger),
-        "no key with the role `release` signed this",
+        &sign_with(&good[..subject], &stranger),
+        "0 of the 1 keys with the role `release` that it takes signed this bundle (signed by: unknown keys only)",
     );
     // A signature by the right key, over something else.
     let other = unship_policy::pack(
@@ -156,31 +152,44 @@ fn a_bundle_signed_by_the_wrong_key_is_refused_before_anything_is_compiled() {
         &MANIFEST.replacen("1.0.0", "1.0.1", 1),
     )
     .expect("packed");
-    let elsewhere = signed(&other, &trusting.key());
+    let elsewhere = sign_with(&other, &trusting.key());
     trusting.refuses(
         "over another bundle",
         &[&good[..subject], &elsewhere[other.len()..]].concat(),
-        "the signature by key `tester` does not fit these bytes",
+        "or the signature is another bundle's",
     );
-    // The stranger's signature under the right key's name.
-    let mut forged = signed(&good[..subject], &stranger);
-    let key_at = forged.len() - 96;
-    forged[key_at..key_at + 32].copy_from_slice(&good[good.len() - 96..good.len() - 64]);
+    // The stranger's signature under the right key's id.
+    let id = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        let at = text.rfind("\"keyid\":\"").expect("an id") + 9;
+        text[at..at + 64].to_owned()
+    };
+    let forged = sign_with(&good[..subject], &stranger);
+    let (theirs, ours) = (id(&forged[subject..]), id(&good[subject..]));
+    let at = forged.windows(64).position(|window| window == theirs.as_bytes()).expect("their id");
+    let forged = [&forged[..at], ours.as_bytes(), &forged[at + 64..]].concat();
     trusting.refuses("a stranger's with our key", &forged, "the signature by key `tester` does not fit these bytes");
     // A known key that does not hold the role, alone and beside one that is not known.
-    let trust = trusting.site.read("policies/trust.toml");
-    trusting.site.write("policies/trust.toml", &trust.replacen("\"release\"", "\"audit\"", 1));
-    let says = "no key with the role `release` signed this bundle (signed by: tester)";
+    let trust = trusting.site.trust_tables();
+    let other = SecretKey::from_seed(&[8; 32]).public();
+    let audit = trust.replacen("[roles.release]", "[roles.audit]", 1);
+    let role = "[roles.release]\nkeys = [\"other\"]\nthreshold = 1\nstories = [\"*\"]\ntier = \"owned\"\n";
+    trusting.site.trust(&format!("{audit}[keys.other]\npublic = \"{other}\"\n{role}"));
+    let says = "0 of the 1 keys with the role `release` that it takes signed this bundle (signed by: tester)";
     trusting.refuses("a key without the role", good, says);
-    trusting.refuses("a key without the role, and a stranger", &signed(good, &stranger), says);
+    trusting.refuses("a key without the role, and a stranger", &sign_with(good, &stranger), says);
     // The right bundle for another story.
-    trusting.site.write("policies/trust.toml", &trust);
+    trusting.site.trust(&trust);
     let other_story = unship_policy::pack(
         &good[..subject - section_len(MANIFEST.len(), "unship:manifest")],
         &MANIFEST.replacen("story = \"1\"", "story = \"2\"", 1),
     )
     .expect("packed");
-    trusting.refuses("another story's", &signed(&other_story, &trusting.key()), "takes back story 2, not 1");
+    trusting.refuses(
+        "another story's",
+        &sign_with(&other_story, &trusting.key()),
+        "this is a bundle of story 2, and 1 was asked for",
+    );
 }
 
 #[test]
@@ -189,7 +198,8 @@ fn inspect_says_who_signed_and_whether_it_holds() {
     let inspect = || trusting.site.unship([Path::new("inspect"), &trusting.bundle()]).exits(0);
     let _ = inspect().prints("tester, and the signature holds");
     let mut bad = trusting.good.clone();
-    *bad.last_mut().expect("bytes") ^= 1;
+    let at = bad.len() - 20;
+    bad[at] = if bad[at] == b'A' { b'B' } else { b'A' };
     fs::write(trusting.bundle(), bad).expect("written");
     let _ = inspect().prints("tester, and the signature does NOT hold");
     fs::write(trusting.bundle(), &trusting.good[..trusting.subject]).expect("written");
@@ -208,7 +218,7 @@ fn signing_twice_is_refused_and_a_second_key_is_added() {
     let _ = trusting.site.unship(["plan", "1"]).exits(0).prints("signed by tester");
     let no_key = trusting.site.outside().join("no-key");
     fs::write(&no_key, "hush, a secret\n").expect("written");
-    let ran: Ran = sign(&no_key).exits(1).says("no-key is not a secret key");
+    let ran: Ran = sign(&no_key).exits(1).says("no-key cannot be used to sign");
     assert!(!ran.stderr.contains("hush"), "a secret is shown:\n{}", ran.stderr);
 }
 

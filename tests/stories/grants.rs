@@ -95,8 +95,7 @@ fn without(manifest: &Table, power: &Power) -> String {
 /// A key of the test's own signs from now on.
 pub fn trust_own_key(site: &Site) {
     let public = site.unship(["keygen", site.key().to_str().expect("UTF-8")]).exits(0).stdout;
-    let trust = format!("version = 1\n[keys.tester]\npublic = \"{}\"\nroles = [\"release\"]\n", public.trim());
-    site.write("policies/trust.toml", &trust);
+    site.trust_tester(&public);
 }
 
 /// Whether the unit does its work, as far as one can see without changing anything.

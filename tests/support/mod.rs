@@ -116,10 +116,7 @@ impl Site {
         let header = "[site]\nname = \"test\"\nbundles = \"bundles\"\n";
         site.write("policies/site.toml", &format!("{header}{definitions}"));
         let _ = site.unship(["init"]).exits(0);
-        site.trust(&format!(
-            "[keys.tester]\npublic = \"{}\"\n[roles.release]\nkeys = [\"tester\"]\nthreshold = 1\nstories = [\"*\"]\ntier = \"owned\"\n",
-            public.trim()
-        ));
+        site.trust_tester(&public);
         site
     }
 
@@ -147,6 +144,25 @@ impl Site {
         );
         self.write("policies/trust/1.toml", &file.text);
         self.write(".unship/trust", &format!("1 {}\n", Digest::of(file.text.as_bytes())));
+    }
+
+    /// The tables that the site's trust root was made of.
+    pub fn trust_tables(&self) -> String {
+        let text = self.read("policies/trust/1.toml");
+        let (_, tables) = text.split_once("Z\n[").expect("its head");
+        let (tables, _) = tables.rsplit_once("[roles.root]").expect("its last table");
+        format!("[{tables}")
+    }
+
+    /// Adds these to them.
+    pub fn trust_also(&self, tables: &str) {
+        self.trust(&format!("{}{tables}", self.trust_tables()));
+    }
+
+    /// A trust root in which this key alone, `tester`, may sign everything.
+    pub fn trust_tester(&self, public: &str) {
+        let role = "[roles.release]\nkeys = [\"tester\"]\nthreshold = 1\nstories = [\"*\"]\ntier = \"owned\"\n";
+        self.trust(&format!("[keys.tester]\npublic = \"{}\"\n{role}", public.trim()));
     }
 
     fn read_key(&self) -> String {
@@ -410,6 +426,11 @@ pub fn last_run(site: &Site) -> String {
 pub fn forge(site: &Site, component: &[u8], manifest: &str, to: &Path) {
     let key = SecretKey::parse(&fs::read_to_string(site.key()).expect("key")).expect("key");
     let packed = unship_policy::pack(component, manifest).expect("the bytes are a bundle");
-    let signed = unship_policy::sign(&Bundle::parse(packed.into()).expect("bundle"), &key).expect("signed");
-    fs::write(to, signed).expect("written");
+    fs::write(to, sign_with(&packed, &key)).expect("written");
+}
+
+/// The bundle with a signature that is for every site and time.
+pub fn sign_with(bundle: &[u8], key: &SecretKey) -> Vec<u8> {
+    let bundle = Bundle::parse(bundle.into()).expect("bundle");
+    unship_policy::sign(&bundle, unship_policy::Narrowed::default(), key).expect("signed")
 }

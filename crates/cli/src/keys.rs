@@ -22,7 +22,7 @@ pub struct SignerArgs {
     /// A file whose first line is the key's passphrase; without it, the terminal is asked
     #[arg(long, value_name = "FILE", requires = "key")]
     passphrase_file: Option<PathBuf>,
-    /// A program that signs (docs/signing.md): gets the bytes on standard input, answers with 64 bytes in base64. No shell
+    /// A program that signs (docs/trust.md): gets the bytes on standard input, answers with 64 bytes in base64. No shell
     /// looks at it; its arguments are separated by blanks
     #[arg(long, value_name = "PROGRAM", requires = "public", conflicts_with = "key")]
     signer: Option<String>,

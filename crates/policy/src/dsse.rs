@@ -105,10 +105,10 @@ impl Envelope {
         if raw.payload_type != self.payload_type {
             return Err(EnvelopeError::OtherType(raw.payload_type.clone(), self.payload_type));
         }
-        for RawSignature { keyid, sig } in &raw.signatures {
-            let key = Digest::parse(&format!("sha256:{keyid}"));
+        for raw in &raw.signatures {
+            let key = Digest::parse(&format!("sha256:{}", raw.keyid));
             let key = key.ok_or_else(|| EnvelopeError::Form("a `keyid` has 64 hexadecimal digits".to_owned()))?;
-            let signature = Base64::decode_vec(sig).ok().and_then(|bytes| bytes.try_into().ok());
+            let signature = Base64::decode_vec(&raw.sig).ok().and_then(|bytes| bytes.try_into().ok());
             let signature = signature.ok_or_else(|| EnvelopeError::Form("a `sig` is 64 bytes in base64".to_owned()))?;
             self.push(KeySignature { key, signature })?;
         }

@@ -14,7 +14,8 @@ use std::{
     process::Command,
 };
 use unship_policy::{
-    Bundle, Definitions, Grant, SecretKey, SitePolicy, StoryId, StoryPolicy, TrustRoot, pack, resolve, sign,
+    Bundle, Definitions, Grant, Narrowed, RootFile, SecretKey, Signer as _, SitePolicy, StoryId, StoryPolicy,
+    TrustRoot, Wanted, pack, resolve, sign, sign_root,
 };
 use unship_rollback::Outcome;
 use unship_store::SiteStore;
@@ -102,21 +103,29 @@ fn repository(root: &Path, init: &[&str]) {
 /// What a story holds that may look at and restore the point, as policies and a bundle give it.
 fn point(table: &str) -> (Definitions, Grant) {
     let key = SecretKey::from_seed(&[1; 32]);
-    let trust = format!("version = 1\n[keys.one]\npublic = \"{}\"\nroles = [\"release\"]\n", key.public());
-    let trust = TrustRoot::parse(&trust).expect("a trust root");
+    let text = format!(
+        "version = 1\nissued = 2020-01-01T00:00:00Z\nexpires = 2030-01-01T00:00:00Z\n[keys.one]\npublic = \"{}\"\n\
+         [roles.root]\nkeys = [\"one\"]\nthreshold = 1\n\
+         [roles.release]\nkeys = [\"one\"]\nthreshold = 1\nstories = [\"*\"]\ntier = \"owned\"\n",
+        key.public()
+    );
+    let mut root = RootFile { version: 1, text, signatures: Vec::new() };
+    root.signatures = sign_root(&root, &key).expect("signed");
+    let trust = TrustRoot::begin(&[root], 1_800_000_000_000).expect("a trust root");
     let id = StoryId::new("1.8").expect("an id");
     let requests = "git.status = [\"qa\"]\ngit.restore = [\"qa\"]\n";
     let manifest = format!(
         "story = \"1.8\"\nversion = \"1.0.0\"\ntitle = \"t\"\n[[step]]\nname = \"exec\"\ntitle = \"t\"\n{requests}"
     );
     let packed = pack(b"\0asm\x0d\0\x01\0", &manifest).expect("packed");
-    let signed = sign(&Bundle::parse(packed.into()).expect("a bundle"), &key).expect("signed");
+    let signed = sign(&Bundle::parse(packed.into()).expect("a bundle"), Narrowed::default(), &key).expect("signed");
     let story = format!(
         "[story]\nid = \"1.8\"\ntitle = \"t\"\nbundle = \"b.wasm\"\nsigned-by = [\"release\"]\n[git.qa]\n{table}\n[grants.exec]\n{requests}"
     );
     let story = StoryPolicy::parse(&story, &id).unwrap_or_else(|e| panic!("{e}: {story}"));
     let site = SitePolicy::parse("[site]\nname = \"t\"\nbundles = \"bundles\"\n").expect("a site policy");
-    let verified = Bundle::parse(signed.into()).and_then(|b| b.verify(&trust, &story.signed_by)).expect("verified");
+    let wanted = Wanted { story: &id, site: "t", roles: &story.signed_by, accept_expired: false };
+    let verified = Bundle::parse(signed.into()).and_then(|b| b.verify(&trust, &wanted)).expect("verified");
     let resolved = resolve(verified, &story, &site).expect("it fits");
     (resolved.definitions, resolved.grants[0].clone())
 }

@@ -188,6 +188,7 @@ impl Site {
             units,
             weakens: Vec::new(),
             checklist: Vec::new(),
+            trust: None,
         })
     }
 }
@@ -284,7 +285,7 @@ impl Site {
             let crew =
                 Crew { runner: Some(&mut guest), effects: &mut effects, faults, interrupted: &|| false, by: "a test" };
             let ended = match way {
-                Way::Execute(plan) => execute(plan, &recorder, crew),
+                Way::Execute(plan) => execute(plan, None, &recorder, crew),
                 Way::Resume => resume(&recorder, crew),
                 Way::Undo(forced) => undo(&recorder, "the test wants it", forced, crew),
             };

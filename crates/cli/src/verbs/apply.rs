@@ -62,10 +62,10 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let mut session = Session::open(context, &args.inject)?;
     session.demand_nothing_in_flight()?;
     session.site.accept_expired = args.break_glass.is_some();
+    let policy = session.site.story(&crate::site::story_id(&args.story)?)?;
     for warning in session.site.trust()?.warnings() {
         context.out.note(format!("{warning}; `unship trust renew` or `rotate` makes the next version"));
     }
-    let policy = session.site.story(&crate::site::story_id(&args.story)?)?;
     let conditions = Conditions::look(&session.site, &policy, &session.history)?;
     let story = plan::load(&session.site, &session.store, &args.story, args.variant.as_deref())?;
     let clock_ms = SystemClock.now_ms();

@@ -47,7 +47,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     context.out.text(public.to_string());
     context
         .out
-        .note("`unship trust add NAME --public …the line above… --role ROLE` lets it sign; `unship trust init --key FILE` begins with it.");
+        .note("it may sign once the trust root says so: `unship trust init`, or `unship trust add NAME --add-key KEY --role ROLE`");
     context.out.summary(serde_json::json!({ "public": public.to_string(), "file": args.file }));
     Ok(Exit::Done)
 }

@@ -28,7 +28,7 @@ pub struct RootFile {
     pub version: u32,
     /// Its TOML.
     pub text: String,
-    /// The DSSE envelope beside it.
+    /// The DSSE envelope beside it; empty where there is none.
     pub signatures: Vec<u8>,
 }
 
@@ -218,7 +218,7 @@ impl TrustRoot {
     /// That the root has expired, if it has.
     pub fn lapse(&self) -> Option<Lapse> {
         let lapsed = self.now_ms >= self.root.expires.ms();
-        lapsed.then(|| Lapse::Root { version: self.root.version, at: self.root.expires })
+        lapsed.then_some(Lapse::Root { version: self.root.version, at: self.root.expires })
     }
 
     /// What expires within the next 30 days, or has expired: for people, long before it hurts.
@@ -280,8 +280,13 @@ fn read(file: &RootFile) -> Result<(Root, Signed), RootError> {
     if root.version != version {
         return Err(RootError::OtherVersion { version, says: root.version });
     }
-    let envelope = Envelope::parse_detached(&file.signatures, PAYLOAD_TYPE, file.text.as_bytes());
-    let envelope = envelope.map_err(|error| RootError::Envelope { version, error })?;
+    let envelope = if file.signatures.is_empty() {
+        // Nobody signed it: too few, by any threshold.
+        Envelope::detached(PAYLOAD_TYPE, file.text.as_bytes())
+    } else {
+        let read = Envelope::parse_detached(&file.signatures, PAYLOAD_TYPE, file.text.as_bytes());
+        read.map_err(|error| RootError::Envelope { version, error })?
+    };
     Ok((root, Signed { envelope }))
 }
 

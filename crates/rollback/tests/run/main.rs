@@ -32,6 +32,7 @@ fn plan(already: bool) -> Plan {
         ],
         weakens: Vec::new(),
         checklist: Vec::new(),
+        trust: None,
     }
 }
 
@@ -43,7 +44,7 @@ fn record(what: Event) -> Record {
 
 fn started(plan: Plan) -> Event {
     let (story, digest, by) = (plan.story.clone(), plan.digest(), "me".to_owned());
-    Event::RunStarted { story, digest, by, plan: Box::new(plan) }
+    Event::RunStarted { story, digest, by, plan: Box::new(plan), permission: None }
 }
 
 fn modified(s: i64) -> Modified {
@@ -417,7 +418,7 @@ fn a_plan_that_is_not_the_one_of_its_digest_is_no_beginning() {
     let plan = plan(false);
     let digest = Digest::of(b"another");
     let (story, by) = (plan.story.clone(), "me".to_owned());
-    let event = Event::RunStarted { story, digest, by, plan: Box::new(plan) };
+    let event = Event::RunStarted { story, digest, by, plan: Box::new(plan), permission: None };
     assert!(replay(&[event]).is_err());
 }
 

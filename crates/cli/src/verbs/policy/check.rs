@@ -7,6 +7,7 @@ use crate::{
     out::Out,
     policy_text,
     site::{Site, policy_files, read_bundle, read_text, story_id},
+    trust,
 };
 use std::path::{Path, PathBuf};
 use unship_host::providers::command;
@@ -53,14 +54,15 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         }
     }
     let opened = site.clone().map(|policy| Site::with(path.clone(), policy));
-    let trust = opened.as_ref().and_then(|site| site.trust().map_err(|e| check.tell(Gravity::Refusal, e)).ok());
-    for warning in trust.into_iter().flat_map(TrustRoot::warnings) {
+    let root = opened.as_ref().and_then(|site| site.trust().map_err(|e| check.tell(Gravity::Refusal, e)).ok());
+    check.files += u32::try_from(trust::files(&path.join(trust::FOLDER))?.len()).unwrap_or(u32::MAX);
+    for warning in root.into_iter().flat_map(TrustRoot::warnings) {
         check.tell(Gravity::Warning, CliError::user(warning).hint("`unship trust renew` makes the next version"));
     }
     if let (Some(site), Some(opened)) = (&site, &opened) {
         check.machine_of_site(site);
         for (story, _) in stories.iter().filter(|(_, is_wanted)| *is_wanted) {
-            check.story(story, opened, trust);
+            check.story(story, opened, root);
         }
         // Feeds and language of the triggers; where they stand, compiling says.
         let owners = stories.iter().filter(|(_, is_wanted)| *is_wanted).map(|(story, _)| Some(&story.id));

@@ -126,7 +126,7 @@ pub fn add(context: &Context, args: &AddArgs) -> Result<Exit> {
         Some(text) => {
             let key = name(&args.name)?;
             if root.keys.contains_key(&key) {
-                return Err(CliError::user(format!("the trust root has a key {key:?} already"))
+                return Err(CliError::user(format!("the trust root has a key `{key}` already"))
                     .hint("`unship trust rotate` puts another in its place"));
             }
             let (not_before, not_after) = (args.not_before, args.not_after);

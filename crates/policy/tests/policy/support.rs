@@ -1,5 +1,4 @@
 //! Trust roots of tests: written, signed by their first key, and followed.
-#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use unship_policy::{
     Bundle, BundleError, Name, Narrowed, RootFile, SecretKey, Signer as _, StoryId, TrustRoot, VerifiedBundle, Wanted,

@@ -1,9 +1,7 @@
 //! A signed bundle is its bytes: any change of one of them is told.
 
-mod support;
-
+use crate::support::{key, release, root_text, signed_by, trusted, verify};
 use proptest::prelude::*;
-use support::{key, release, root_text, signed_by, trusted, verify};
 use unship_policy::{Bundle, BundleError, Name, Narrowed, pack, sign};
 
 const MANIFEST: &str = "story = \"1.3\"\nversion = \"1.0.0\"\ntitle = \"t\"\n[[step]]\nname = \"s\"\ntitle = \"t\"\n";

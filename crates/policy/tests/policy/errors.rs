@@ -1,15 +1,12 @@
 //! What each parser says of a fault, word for word, and where. One snapshot a parser: the messages are read by people
 //! at 3 a.m., so a change of one is looked at.
 
-mod support;
-
-use support::{key, release, root_text, signed_by, verify};
+use crate::support::{key, release, root_text, signed_by, verify};
 use unship_policy::{
     Bundle, FileError, Manifest, Narrowed, PathPattern, PublicKey, Root, SecretKey, Signer as _, SitePolicy, StoryId,
     StoryPolicy, pack, parse_bytes, parse_duration, resolve, sign,
 };
 
-#[path = "errors/outside.rs"]
 mod outside;
 
 /// `case: LINE:COLUMN «text at fault» message (help)`, a line a case.

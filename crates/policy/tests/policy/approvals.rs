@@ -1,14 +1,12 @@
 //! Approvals: what counts, what does not and in which words; safety properties and approvers as files say them.
 
-mod support;
-
-use support::{key, root_text, trusted};
+use crate::support::{key, root_text, trusted};
 use unship_policy::{
     Approval, ApprovalError, Digest, Root, Signer as _, SitePolicy, Sought, Statement, StoryId, StoryPolicy, TrustRoot,
     approved, definitions,
 };
 
-const NOW: u64 = support::NOW;
+const NOW: u64 = crate::support::NOW;
 const HOUR: u64 = 3_600_000;
 
 /// Keys 1 and 2 are Ada's and Bob's, 3 is Ada's second, 4 may not approve.
@@ -30,6 +28,7 @@ fn statement() -> Statement {
         story: "1.1.5".to_owned(),
         variant: Some("expose".to_owned()),
         plan: plan(),
+        break_glass: false,
         reason: "the incident of tonight".to_owned(),
         approved_ms: NOW - HOUR,
         expires_ms: NOW + HOUR,
@@ -47,7 +46,15 @@ fn good(seed: u8) -> Approval {
 }
 
 fn sought() -> Sought<'static> {
-    Sought { site: "practice", story: "1.1.5", variant: Some("expose"), plan: plan(), approvals: 2, now_ms: NOW }
+    Sought {
+        site: "practice",
+        story: "1.1.5",
+        variant: Some("expose"),
+        plan: plan(),
+        break_glass: false,
+        approvals: 2,
+        now_ms: NOW,
+    }
 }
 
 fn wrong(given: &[Approval]) -> Vec<String> {
