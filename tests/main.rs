@@ -6,6 +6,7 @@ mod checklist;
 mod checkpoint;
 mod cli;
 mod code_cache;
+mod consent;
 mod elsewhere;
 mod exec;
 mod flags;

@@ -1,5 +1,6 @@
 //! `unship`: the command line. One file per verb below `verbs/`; this one only parses, dispatches and answers.
 
+mod consent;
 mod context;
 mod error;
 mod exit;
@@ -49,6 +50,7 @@ enum Verb {
     Stories(verbs::stories::Args),
     Inspect(verbs::inspect::Args),
     Plan(verbs::plan::Args),
+    Allow(verbs::allow::Args),
     Approve(verbs::approve::Args),
     Apply(verbs::apply::Args),
     Undo(verbs::undo::Args),
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
         Verb::Stories(args) => verbs::stories::run(&context, args),
         Verb::Inspect(args) => verbs::inspect::run(&context, args),
         Verb::Plan(args) => verbs::plan::run(&context, args),
+        Verb::Allow(args) => verbs::allow::run(&context, args),
         Verb::Approve(args) => verbs::approve::run(&context, args),
         Verb::Apply(args) => verbs::apply::run(&context, args),
         Verb::Undo(args) => verbs::undo::run(&context, args),

@@ -7,7 +7,7 @@ use crate::{
     site::{Site, read_text},
 };
 use std::path::PathBuf;
-use unship_policy::{Approval, ApprovalError, ApprovedPlan, Sought, approved};
+use unship_policy::{Allowed, Approval, ApprovalError, ApprovedPlan, Basis, Sought, approved};
 use unship_rollback::{BreakGlass, Permission, Plan, RunState, Weakening};
 
 /// A plan that may be carried out. The only ways to one are [`Permitted::new`] and, for a run that was cut off, [`Permitted::begun`].
@@ -27,11 +27,14 @@ pub struct Given<'a> {
 }
 
 impl<'a> Permitted<'a> {
-    /// Judges `plan`, with what was given, at `now_ms`.
+    /// Judges `plan` of the bundle that is `allowed`, with what was given, at `now_ms`.
     ///
     /// # Errors
     /// A refusal that names what is missing, or each approval that does not count.
-    pub fn new(plan: &'a Plan, site: &Site, given: Given<'_>, now_ms: u64) -> Result<Permitted<'a>> {
+    pub fn new(plan: &'a Plan, allowed: &Allowed, site: &Site, given: Given<'_>, now_ms: u64) -> Result<Permitted<'a>> {
+        if allowed.bundle() != plan.bundle {
+            return Err(CliError::refused("what was allowed is another bundle than the one that is planned"));
+        }
         let judge = Judge { plan, site, given, now_ms };
         let accepted = judge.accept_expired()?;
         judge.weaken()?;
@@ -40,7 +43,8 @@ impl<'a> Permitted<'a> {
                 .cause("the plan weakens no safety property, and nothing of its trust has expired")
                 .hint("leave --approval out"));
         }
-        let permission = accepted.map(|accepted| Permission { weakening: Vec::new(), break_glass: Some(accepted) });
+        let permission = Permission { allowed: allowed_by(allowed), weakening: Vec::new(), break_glass: accepted };
+        let permission = (permission != Permission::default()).then_some(permission);
         Ok(Permitted { plan, permission })
     }
 
@@ -57,6 +61,15 @@ impl<'a> Permitted<'a> {
     /// What people approved of.
     pub fn permission(&self) -> Option<&Permission> {
         self.permission.as_ref()
+    }
+}
+
+/// By whose decision the bundle is applied, for the journal; nothing where it takes none.
+fn allowed_by(allowed: &Allowed) -> Vec<String> {
+    match allowed.basis() {
+        Basis::Owned => Vec::new(),
+        Basis::Declared => vec!["the story's policy".to_owned()],
+        Basis::Decided(people) | Basis::Follows(_, people) => people.clone(),
     }
 }
 
@@ -123,6 +136,10 @@ impl Judge<'_, '_> {
                 .iter()
                 .fold(self.refused(message), |error, weakening| error.cause(format!("it weakens {weakening}")))
         };
+        if let Some(tier) = plan.trust.as_ref().map(|trust| trust.tier).filter(|tier| !tier.may_weaken()) {
+            return Err(refused(&format!("no bundle of the tier {tier} may weaken a safety property"))
+                .hint("nothing was changed; only one's own bundles may, with approvals"));
+        }
         let Some(variant) = &plan.variant else {
             return Err(refused("only a declared variant may weaken a safety property, and this is the default")
                 .hint("nothing was changed; the step that does it belongs in a `[[variant]]` of the manifest"));

@@ -1,6 +1,6 @@
 //! Why something is not granted, and why a story's requests and the policies do not fit.
 
-use crate::FileError;
+use crate::{FileError, Tier};
 use std::ops::Range;
 
 /// Why something is not granted: the rule, and what would allow it.
@@ -34,6 +34,20 @@ pub enum GrantError {
         power: String,
         /// The unit's table in the story's policy, if it has one.
         span: Option<Range<usize>>,
+    },
+    /// A unit asks for what no bundle of its signers may have.
+    #[error(
+        "the {kind} `{unit}` requests `{power}`, which no bundle of the tier {tier} may have, whatever a policy grants"
+    )]
+    BeyondTier {
+        /// How far its signers are trusted.
+        tier: Tier,
+        /// What the unit is.
+        kind: &'static str,
+        /// Its name.
+        unit: String,
+        /// The power.
+        power: String,
     },
     /// A unit may only ask by this call, but it is one that changes something.
     #[error(

@@ -146,6 +146,7 @@ fn of_misfit(misfit: GrantError, story: &StoryPolicy, manifest: &Manifest) -> Op
             let help = format!("`[grants.{unit}]` with `{power}` permits it; or use a bundle that asks for less");
             Some(Finding::new(Gravity::Refusal, at, message).help(help))
         }
+        GrantError::BeyondTier { .. } => Some(Finding::new(Gravity::Refusal, At::File, message)),
         GrantError::NotSafe { call, .. } => {
             let is_here = story.definitions.http.keys().any(|name| name.as_str() == call);
             let at = if is_here { At::Definition("http", call) } else { At::File };

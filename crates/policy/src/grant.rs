@@ -55,6 +55,13 @@ pub fn resolve(bundle: VerifiedBundle, story: &StoryPolicy, site: &SitePolicy) -
     if let Some(first) = misfits(bundle.manifest(), story, &definitions).into_iter().next() {
         return Err(first);
     }
+    let tier = bundle.tier();
+    for unit in &bundle.manifest().units {
+        if let Some(power) = unit.requests.powers().iter().find(|power| !tier.may_hold(power)) {
+            let (kind, unit, power) = (unit.kind.word(), unit.name.to_string(), power.to_string());
+            return Err(GrantError::BeyondTier { tier, kind, unit, power });
+        }
+    }
     let grant = |unit: &crate::Unit| Grant {
         unit: unit.name.as_str().to_owned(),
         requested: unit.requests.clone(),
@@ -62,7 +69,7 @@ pub fn resolve(bundle: VerifiedBundle, story: &StoryPolicy, site: &SitePolicy) -
         whole: BTreeMap::new(),
     };
     let grants = bundle.manifest().units.iter().map(grant).collect();
-    let limits = story.limits(&site.limits)?;
+    let limits = tier.cap(story.limits(&site.limits)?);
     let checklist = story.checklist.clone();
     Ok(ResolvedStory {
         title: story.title.clone(),

@@ -2,7 +2,7 @@
 //!
 //! Pure: text and bytes come in, proofs come out. No clock, no environment, no file system, no printing, no wasmtime.
 //! Only this crate can build a [`Grant`] (what a step really holds), a [`VerifiedBundle`] (bytes whose signatures
-//! were checked) or an [`ApprovedPlan`] (of which enough people approved); each has private fields and one way in.
+//! were checked), an [`ApprovedPlan`] (of which enough people approved) or an [`Allowed`] (that a bundle may be applied); each has private fields and one way in.
 //!
 //! ```
 //! use unship_policy::{Grant, VerifiedBundle};
@@ -36,6 +36,7 @@ mod bundle;
 mod calls;
 mod capability;
 mod checklist;
+mod consent;
 mod denial;
 mod digest;
 mod dsse;
@@ -58,6 +59,7 @@ mod safety;
 mod site_policy;
 mod story_policy;
 mod tables;
+mod tier;
 mod trigger;
 mod trigger_tests;
 mod trust;
@@ -72,6 +74,7 @@ pub use bundle::{Bundle, BundleError, ClaimedSigner, VerifiedBundle, Wanted, att
 pub use calls::is_header_value;
 pub use capability::{Capabilities, FileRight};
 pub use checklist::ChecklistItem;
+pub use consent::{Allowed, Basis, Decided, Decision, DecisionError, NotAllowed, consent, requests};
 pub use denial::{Denial, GrantError};
 pub use digest::Digest;
 pub use dsse::EnvelopeError;
@@ -92,6 +95,7 @@ pub use safety::{Condition, SafetyProperty, ValueAt};
 pub use site_policy::SitePolicy;
 pub use story_policy::{OnFail, StoryPolicy};
 pub use tables::Definitions;
+pub use tier::COMMUNITY;
 pub use trigger::{Attribution, Baseline, NoData, Sentence, Severity, Trigger, parse_story_triggers};
 pub use trigger_tests::{Times, TriggerTest, TriggerTests};
 pub use trust::{

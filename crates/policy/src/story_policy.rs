@@ -1,7 +1,7 @@
 //! `policies/<story>.toml`: what one story's steps may do.
 
 use crate::{
-    Capabilities, ChecklistItem, FileError, Name, StoryId, Trigger,
+    Capabilities, ChecklistItem, Digest, FileError, Name, StoryId, Trigger,
     calls::{RawGitMeaning, RawHttpMeaning},
     checklist::{RawItem, checklist},
     meaning::Limits,
@@ -25,6 +25,8 @@ pub struct StoryPolicy {
     pub bundle: String,
     /// Roles of the trust root; for each, one key that holds it must have signed.
     pub signed_by: Vec<Name>,
+    /// Bundles that may be applied without any further decision, by their digests. Who may write this file may say so.
+    pub allow: Vec<Digest>,
     /// What happens when a step fails.
     pub on_fail: OnFail,
     /// Stories that must be taken back before this one, with the place in the file that names each.
@@ -93,6 +95,8 @@ struct RawStory {
     bundle: Spanned<String>,
     signed_by: Spanned<Vec<Spanned<String>>>,
     #[serde(default)]
+    allow: Vec<Spanned<String>>,
+    #[serde(default)]
     on_fail: OnFail,
     #[serde(default)]
     needs_first: Vec<Spanned<String>>,
@@ -124,6 +128,13 @@ impl StoryPolicy {
         if signed_by.is_empty() {
             return Err(FileError::at(raw.story.signed_by.span(), "nobody would have to sign: name at least one role"));
         }
+        let digest = |text: &Spanned<String>| {
+            Digest::parse(text.get_ref()).filter(|digest| digest.to_string() == *text.get_ref()).ok_or_else(|| {
+                FileError::at(text.span(), "a bundle's digest is `sha256:` and 64 hexadecimal digits")
+                    .help("`unship inspect` prints it")
+            })
+        };
+        let allow = raw.story.allow.iter().map(digest).collect::<Result<Vec<_>, _>>()?;
         let needs_first = needs_first(&raw.story.needs_first, &id)?;
         let definitions = RawDefinitions {
             folders: &raw.folders,
@@ -159,6 +170,7 @@ impl StoryPolicy {
             title: raw.story.title,
             bundle,
             signed_by,
+            allow,
             on_fail: raw.story.on_fail,
             needs_first,
             manual_only: raw.story.manual_only,

@@ -38,6 +38,9 @@ impl TrustUsed {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Permission {
+    /// Who allowed the bundle, where its tier takes that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<String>,
     /// Who approved that a safety property is weakened.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub weakening: Vec<String>,

@@ -2,6 +2,7 @@
 
 use super::plan;
 use crate::{
+    consent,
     context::Context,
     error::{CliError, Result},
     exit::Exit,
@@ -17,7 +18,7 @@ use std::{
     path::PathBuf,
 };
 use unship_host::runner::{LinkedStory, PlanError};
-use unship_policy::Digest;
+use unship_policy::{Digest, StoryPolicy};
 use unship_rollback::{Clock as _, Crew, Durability, Effect, Event, Outcome, Plan, Recorder, RunId, RunState, execute};
 
 /// Bytes that must be free beside what the plan writes: journal, images' headers, directories, marks.
@@ -70,7 +71,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let story = plan::load(&session.site, &session.store, &args.story, args.variant.as_deref())?;
     let clock_ms = SystemClock.now_ms();
     let run = fresh_id(&session, clock_ms)?;
-    let apply = Apply { run, session: &session, story: &story, clock_ms };
+    let apply = Apply { run, session: &session, story: &story, policy: &policy, clock_ms };
     apply.demand_needs(&conditions)?;
     let plan = apply.plan(&args.story)?;
     plan::show(context.out, &plan, &story, &conditions);
@@ -106,6 +107,7 @@ struct Apply<'a> {
     run: RunId,
     session: &'a Session,
     story: &'a LinkedStory,
+    policy: &'a StoryPolicy,
     clock_ms: u64,
 }
 
@@ -216,7 +218,10 @@ impl Apply<'_> {
 
     /// Whether it may be carried out, which it may not when it takes approval and has none.
     fn permit<'p>(&self, plan: &'p Plan, given: Given<'_>) -> Result<Permitted<'p>> {
-        Permitted::new(plan, &self.session.site, given, self.clock_ms).map_err(|error| {
+        let consented = consent::of(&self.session.site, self.policy, &self.story.resolved().bundle);
+        let permitted =
+            consented.and_then(|allowed| Permitted::new(plan, &allowed, &self.session.site, given, self.clock_ms));
+        permitted.map_err(|error| {
             let reason = error.message().to_owned();
             self.refuse(error, &reason, Vec::new())
         })

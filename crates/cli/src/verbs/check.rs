@@ -2,9 +2,11 @@
 
 use super::plan;
 use crate::{
+    consent,
     context::Context,
     error::{CliError, Result},
     exit::Exit,
+    site::story_id,
     wiring::SystemClock,
 };
 use unship_host::runner::Setting;
@@ -26,6 +28,8 @@ pub struct Args {
 pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let site = context.site()?;
     let story = plan::load(&site, &site.store()?, &args.story, args.variant.as_deref())?;
+    // Verifications look for real, which is more than planning does.
+    let _ = consent::of(&site, &site.story(&story_id(&args.story)?)?, &story.resolved().bundle)?;
     let clock_ms = SystemClock.now_ms();
     let run = plan::run_id(clock_ms)?;
     let setting = Setting { site: &site.path, run: run.as_str(), clock_ms };

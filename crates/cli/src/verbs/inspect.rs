@@ -1,17 +1,20 @@
 //! `unship inspect BUNDLE`: what a bundle says of itself, and who signed it. Nothing is run.
 
 use crate::{
+    consent,
     context::Context,
     error::{CliError, Result},
     exit::Exit,
+    out::Out,
     site::{Site, read_bundle},
 };
 use std::{collections::BTreeSet, path::PathBuf};
 use unship_host::sandbox::to_component;
-use unship_policy::Name;
+use unship_policy::{Basis, Bundle, Manifest, Name, StoryPolicy, definitions, missing};
 
-/// Shows a bundle: its manifest, digest, imports and signatures. Nothing is run, compiled or changed. Inside a site the
-/// signing keys get the names that the trust root gives them.
+/// Shows a bundle: who signed it and whether that holds, what each step asks for in plain words, what its imports could reach at
+/// most, whether it may run here and what it asks for beyond what was allowed last. Nothing is run, compiled or changed.
+/// Outside a site, names stay as they are.
 #[derive(clap::Args)]
 pub struct Args {
     /// The bundle's file
@@ -81,14 +84,100 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
             "already": variant.already.as_ref().map(Name::as_str),
         }));
     }
+    let policy = site.as_ref().and_then(|site| site.story(&manifest.story).ok());
+    let standing = site.as_ref().zip(policy.as_ref()).map(|(site, policy)| standing(out, site, policy, &bundle));
+    asks(out, site.as_ref(), policy.as_ref(), manifest);
+    reaches(out, &component.imports);
     out.text("");
     out.text(bundle.manifest_text().trim_end());
     out.summary(serde_json::json!({
         "story": manifest.story.as_str(), "version": manifest.version_text(), "digest": bundle.digest(),
-        "imports": component.imports, "signers": signers, "variants": variants,
+        "imports": component.imports, "signers": signers, "variants": variants, "standing": standing,
         "manifest": bundle.manifest_text(),
     }));
     Ok(Exit::Done)
+}
+
+/// Whether it may run here, and what it asks for beyond what it may: in the policy, and since it was allowed last.
+fn standing(out: Out, site: &Site, policy: &StoryPolicy, bundle: &Bundle) -> serde_json::Value {
+    let cause = |e: &CliError| e.to_string().trim_start_matches("Error: ").trim_end().to_owned();
+    let verified = site.trust().and_then(|trust| {
+        bundle.clone().verify(trust, &site.wanted(policy)).map_err(|e| CliError::refused(e.to_string()))
+    });
+    let verified = match verified {
+        Ok(verified) => verified,
+        Err(e) => {
+            out.text(format!("here     it may NOT run: {}", cause(&e)));
+            return serde_json::json!({ "verified": false, "why": cause(&e) });
+        }
+    };
+    out.text(format!("tier     {}", verified.tier()));
+    let missing = missing(verified.manifest(), policy);
+    if !missing.is_empty() {
+        out.text("beyond   what the story's policy grants:");
+        missing.lines().for_each(|line| out.text(format!("           {line}")));
+    }
+    let allowed = consent::of(site, policy, &verified);
+    match &allowed {
+        Ok(allowed) => out.text(match allowed.basis() {
+            Basis::Owned => "allowed  by the story's policy, as one's own".to_owned(),
+            Basis::Declared => "allowed  by the story's policy, which names its digest".to_owned(),
+            Basis::Decided(people) => format!("allowed  by {}", people.join(" and ")),
+            Basis::Follows(last, people) => {
+                format!("allowed  as it asks for nothing more than {last}, which {} allowed", people.join(" and "))
+            }
+        }),
+        Err(e) => out.text(format!("allowed  NOT YET: {}", cause(e))),
+    }
+    serde_json::json!({
+        "verified": true, "tier": verified.tier(), "granted": missing.is_empty(), "allowed": allowed.is_ok(),
+        "why": allowed.as_ref().err().map(cause),
+    })
+}
+
+/// What each step and check asks for, in plain words where the site says what names mean.
+fn asks(out: Out, site: Option<&Site>, policy: Option<&StoryPolicy>, manifest: &Manifest) {
+    let known = site.zip(policy).and_then(|(site, policy)| definitions(policy, &site.policy).ok());
+    for unit in &manifest.units {
+        let powers = unit.requests.powers();
+        let asks = if powers.is_empty() { "asks for nothing" } else { "asks for" };
+        out.text(format!(
+            "{:8} {} ({}): {asks}",
+            unit.kind.word().split(' ').next().unwrap_or_default(),
+            unit.name,
+            unit.title
+        ));
+        for power in &powers {
+            out.text(format!("           {}", consent::told_one(power, known.as_ref())));
+        }
+        let lines: Vec<String> = powers.iter().map(ToString::to_string).collect();
+        out.object(&serde_json::json!({
+            "type": "unit", "kind": unit.kind.word(), "name": unit.name.as_str(), "title": unit.title, "requests": lines,
+        }));
+    }
+}
+
+/// What an interface of `unship:step` can do at most, with every grant there is.
+const REACH: &[(&str, &str)] = &[
+    ("files", "replace, set aside, clear and edit files, each within its grants"),
+    ("feature-flags", "read and set flags, by name and value"),
+    ("processes", "see and stop processes that policy describes, and ask who holds a path open"),
+    ("services", "look at, start, stop and restart services that policy names"),
+    ("commands", "run command lines that policy names"),
+    ("http", "make calls that policy names"),
+    ("git", "look at and restore paths of a repository that policy names"),
+    ("progress", "say how far it is"),
+];
+
+/// What the imports could reach at most, whatever is requested: the upper bound that needs no belief in the manifest.
+fn reaches(out: Out, imports: &[String]) {
+    out.text("reaches  at most:");
+    out.text("           files of the site, each call within its grants; no socket, no environment, a pinned clock (standard WASI)");
+    for import in imports {
+        let words =
+            REACH.iter().find(|(name, _)| name == import).map_or("what this version does not know", |(_, words)| words);
+        out.text(format!("           {words} (unship:step/{import})"));
+    }
 }
 
 fn texts(names: &BTreeSet<Name>) -> Vec<&str> {

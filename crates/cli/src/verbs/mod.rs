@@ -1,5 +1,6 @@
 //! One file per verb: its arguments, its long help, what it does.
 
+pub mod allow;
 pub mod apply;
 pub mod approve;
 pub mod check;

@@ -1,6 +1,7 @@
 //! `unship plan STORY`: the exact effects and their digest; nothing is changed.
 
 use crate::{
+    consent,
     context::Context,
     error::{CliError, Result},
     exit::Exit,
@@ -49,6 +50,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let run = run_id(clock_ms)?;
     let plan = make(&site, &story, &run, clock_ms).map_err(|e| refusal(&args.story, &e))?;
     plans::keep(&plan);
+    if let Err(e) = consent::of(&site, &policy, &story.resolved().bundle) {
+        context.out.note(format!("not to be applied yet: {}", e.to_string().trim_start_matches("Error: ").trim_end()));
+    }
     if args.markdown && !context.out.json {
         context.out.text(markdown(&plan, &conditions));
     } else {

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod bundle;
+mod consent;
 mod errors;
 mod support;
 mod trust;
