@@ -2,6 +2,7 @@
 
 use crate::{
     FileError, Name,
+    fill::{self, RawFill},
     meaning::{GitMeaning, HttpMeaning, HttpMethod},
     pattern::PathPattern,
     tables::{Texts, duration, name, size},
@@ -20,6 +21,8 @@ pub(crate) struct RawHttpMeaning {
     plaintext: bool,
     #[serde(default)]
     body: Option<String>,
+    #[serde(default)]
+    fill: BTreeMap<Spanned<String>, RawFill>,
     #[serde(default)]
     headers: BTreeMap<Spanned<String>, Spanned<String>>,
     #[serde(default)]
@@ -45,6 +48,8 @@ pub(crate) struct RawSimulated {
     status: Option<u16>,
     #[serde(default)]
     body: String,
+    #[serde(default)]
+    ends: Texts,
 }
 
 #[derive(Deserialize)]
@@ -80,11 +85,13 @@ impl RawHttpMeaning {
             url: self.url()?,
             plaintext: self.plaintext,
             body: self.body.clone(),
+            fill: fill::parse(&self.fill, self.body.as_deref())?,
             headers,
             secret_headers,
             authorities: self.authorities.as_ref().map(file).transpose()?,
             timeout: duration(&self.timeout)?,
             simulated: self.simulated(method, &expect)?,
+            simulated_ends: self.simulated_ends()?,
             expect,
             answer_bytes_max: self.answer.as_ref().map_or(Ok(64 << 10), size)?,
             undo,
@@ -126,7 +133,7 @@ impl RawHttpMeaning {
             let message = format!("a {} is asked when planning too: there is nothing to simulate", method.as_str());
             return Err(FileError::at(simulated.span(), message));
         }
-        let RawSimulated { status, body } = simulated.get_ref();
+        let RawSimulated { status, body, ends: _ } = simulated.get_ref();
         match status {
             Some(status) if !expect.contains(status) => Err(FileError::at(
                 simulated.span(),
@@ -134,6 +141,10 @@ impl RawHttpMeaning {
             )),
             status => Ok((status.unwrap_or(usual), body.clone())),
         }
+    }
+
+    fn simulated_ends(&self) -> Result<Vec<Name>, FileError> {
+        self.simulated.iter().flat_map(|simulated| &simulated.get_ref().ends).map(name).collect()
     }
 
     /// Open ones with their values, secret ones with their files.

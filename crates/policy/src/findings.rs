@@ -213,6 +213,10 @@ impl Names {
         }
         let undo: Vec<&Name> = definitions.http.values().filter_map(|call| call.undo.as_ref()).collect();
         names.add("http", undo.into_iter());
+        for call in definitions.http.values() {
+            names.add("http", call.fill.values().map(|fill| &fill.from));
+            names.add("processes", call.simulated_ends.iter());
+        }
         for command in definitions.commands.values() {
             command.simulated_releases.iter().for_each(|paths| names.folder(paths));
         }

@@ -256,6 +256,7 @@ pub fn definitions(policy: &StoryPolicy, site: &SitePolicy) -> Result<Definition
         }
     }
     undo_calls_mean(&all, policy)?;
+    names_in_calls_mean(&all, policy)?;
     for (name, property) in &story.safety {
         if all.safety.insert(name.clone(), property.clone()).is_some() {
             return Err(twice("safety property", name.as_str()));
@@ -280,6 +281,35 @@ fn undo_calls_mean(all: &Definitions, policy: &StoryPolicy) -> Result<(), FileEr
             span: policy.places.get(&("http call", name.to_string())).cloned(),
             help: Some(format!("define `[http.{undo}]` with a method that changes something, or leave `undo` out")),
         });
+    }
+    Ok(())
+}
+
+/// What a call is filled from is a call that policy defines and that changes nothing; what it ends is a selector of policy's.
+fn names_in_calls_mean(all: &Definitions, policy: &StoryPolicy) -> Result<(), FileError> {
+    for (name, meaning) in &all.http {
+        let wrong = |message: String, help: String| FileError {
+            message,
+            span: policy.places.get(&("http call", name.to_string())).cloned(),
+            help: Some(help),
+        };
+        for from in meaning.fill.values().map(|fill| &fill.from) {
+            let why = match all.http.get(from) {
+                None => "no policy defines",
+                Some(asked) if asked.method.changes() => "changes something",
+                Some(_) => continue,
+            };
+            return Err(wrong(
+                format!("the http call `{name}` would be filled from `{from}`, which {why}"),
+                format!("define `[http.{from}]` with the method GET"),
+            ));
+        }
+        if let Some(unknown) = meaning.simulated_ends.iter().find(|name| !all.processes.contains_key(*name)) {
+            return Err(wrong(
+                format!("the http call `{name}` would end the processes `{unknown}`, which no policy defines"),
+                format!("define `[processes.{unknown}]`, or leave it out of `ends`"),
+            ));
+        }
     }
     Ok(())
 }

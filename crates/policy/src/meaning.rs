@@ -1,7 +1,7 @@
 //! What the operator's policy says a *name* means: a command line, a service, a selector of processes, the flags file,
 //! a folder, and the limits of a step. A guest only ever passes the name.
 
-use crate::{Argument, ParameterError, ParameterKind, PathPattern, argument, url::HttpUrl};
+use crate::{Argument, Fill, ParameterError, ParameterKind, PathPattern, argument, fill, url::HttpUrl};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// A command by name: exactly this argument vector, never a shell.
@@ -146,6 +146,8 @@ pub struct HttpMeaning {
     pub plaintext: bool,
     /// Sent with POST, PUT and PATCH.
     pub body: Option<String>,
+    /// Places `{name}` in the body, and whence they are filled when the call is made. One that stays empty: nothing is sent.
+    pub fill: BTreeMap<Name, Fill>,
     /// Sent with every request; names in lower case.
     pub headers: BTreeMap<String, String>,
     /// Header, in lower case → the file that holds its value: relative to the site, or absolute. Read when the call is made.
@@ -160,8 +162,20 @@ pub struct HttpMeaning {
     pub answer_bytes_max: usize,
     /// Status and body that a *planned* (simulated) call answers, where the method changes something.
     pub simulated: (u16, String),
+    /// Selectors of whose processes none lives any more once it was made: what planning believes, and the run then checks
+    /// for itself.
+    pub simulated_ends: Vec<Name>,
     /// The call that takes this one back, if there is one.
     pub undo: Option<Name>,
+}
+
+impl HttpMeaning {
+    /// The call with `values` in the places of its body.
+    #[must_use]
+    pub fn filled(mut self, values: &BTreeMap<Name, Vec<String>>) -> HttpMeaning {
+        self.body = self.body.map(|body| fill::filled(&body, values));
+        self
+    }
 }
 
 /// The methods of HTTP that a call can have.

@@ -242,6 +242,9 @@ fn http(meaning: &HttpMeaning) -> Vec<String> {
     if meaning.body.is_some() {
         lines.push("with the body that policy states".to_owned());
     }
+    for (place, fill) in &meaning.fill {
+        lines.push(format!("in it, as {place}: what the call {} answers at {}", fill.from, fill.pointer));
+    }
     if meaning.method.changes() {
         lines.push(match &meaning.undo {
             Some(undo) => format!("taken back by: the call {undo}"),

@@ -121,7 +121,13 @@ impl SiteEffects {
                 "the policies do not name {back} as the way back of the http call {call} any more"
             )));
         };
-        match http::call(&self.site, meaning, Deadline::after(LONGEST)) {
+        let deadline = Deadline::after(LONGEST);
+        let values = http::values(&self.site, &self.definitions.http, meaning, deadline)
+            .map_err(|e| UndoError::Failed(format!("the http call {back}: {e}")))?;
+        if http::is_about_nothing(&values) {
+            return Ok(None);
+        }
+        match http::call(&self.site, &meaning.clone().filled(&values), deadline) {
             Ok(answer) if meaning.expect.contains(&answer.status) => Ok(None),
             Ok(answer) => Err(UndoError::Failed(format!(
                 "the http call {back} answered {}, which is not expected",

@@ -1,12 +1,12 @@
 //! Calls over HTTP, by name. GET and HEAD change nothing, so they are asked when planning too; what
-//! a call that changes something would answer, planning believes as policy states it.
+//! a call that changes something would answer, and which processes it would end, planning believes as policy states it.
 
 use super::{Call, Gate, HttpAnswer, Refusal};
 use crate::{
-    providers::http::{self, HttpError},
+    providers::http::{self, HttpError, Values},
     tree::trash::Mark,
 };
-use unship_policy::{Name, meaning::HttpMeaning};
+use unship_policy::{Fill, Name, meaning::HttpMeaning};
 use unship_rollback::Effect;
 
 impl Gate {
@@ -55,15 +55,35 @@ impl Gate {
             url: meaning.url.to_string(),
             undo: meaning.undo.as_ref().map(Name::to_string),
         };
+        // Asked before anything counts as begun; planning must not depend on what there is just now.
+        let (values, notes) = match self.world.simulated {
+            Some(_) => (Values::new(), meaning.fill.iter().map(|(place, fill)| announced(place, fill)).collect()),
+            None => (self.values(name, meaning)?, Vec::new()),
+        };
+        for (place, values) in &values {
+            self.ledger.line("info", &told(name, place, values))?;
+        }
         let number = self.ledger.intend(&effect)?;
         self.begin_unfiled(number, &Mark::Run)?;
-        let answered = match self.world.simulated {
-            Some(_) => Ok(HttpAnswer { status: meaning.simulated.0, body: meaning.simulated.1.clone() }),
-            None => self.ask(name, meaning),
+        let believed = HttpAnswer { status: meaning.simulated.0, body: meaning.simulated.1.clone() };
+        let answered = match &mut self.world.simulated {
+            Some(simulated) => {
+                simulated.stopped.extend(meaning.simulated_ends.iter().cloned());
+                Ok(believed)
+            }
+            // Nothing that it could be about.
+            None if http::is_about_nothing(&values) => Ok(believed),
+            None => self.ask(name, &meaning.clone().filled(&values)),
         };
         // The other end may have done it even where its answer did not arrive, so it counts as made either way.
-        self.ledger.made(number, effect, None, Vec::new())?;
+        self.ledger.made(number, effect, None, notes)?;
         answered
+    }
+
+    fn values(&self, name: &Name, meaning: &HttpMeaning) -> Call<Values> {
+        let (site, calls) = (&self.world.site, &self.world.definitions.http);
+        http::values(site, calls, meaning, self.deadline)
+            .map_err(|e| Refusal::Failed(format!("the http call {name}: {e}")).into())
     }
 
     fn ask(&mut self, name: &Name, meaning: &HttpMeaning) -> Call<HttpAnswer> {
@@ -73,4 +93,15 @@ impl Gate {
         })?;
         Ok(HttpAnswer { status: answer.status, body: String::from_utf8_lossy(&answer.body).into_owned() })
     }
+}
+
+/// What will stand in one place of a body, for the plan.
+fn announced(place: &Name, fill: &Fill) -> String {
+    format!("{place}: what the call {} answers by then", fill.from)
+}
+
+/// What stands there, for the journal.
+fn told(call: &Name, place: &Name, values: &[String]) -> String {
+    let values = if values.is_empty() { "none, so nothing is sent".to_owned() } else { values.join(", ") };
+    format!("{call}, {place}: {values}")
 }

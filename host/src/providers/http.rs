@@ -5,11 +5,12 @@
 //! - GET and HEAD follow a few redirects within the origin. A call that changes something is made once: a redirect is its
 //!   answer, for the policy's `expect` to judge.
 //! - No proxy of the environment, no cookies, no compression, a fresh connection each time.
+//! - What only the other end knows (`fill`) is asked first, by the call that policy names, and can be nothing but names.
 //! - A secret is read from its file when the call is made, and stands in no error, journal or log.
 
 use super::Deadline;
-use std::{io::Read as _, net::SocketAddr, path::Path, sync::OnceLock, time::Duration};
-use unship_policy::{HttpUrl, is_header_value, meaning::HttpMeaning};
+use std::{collections::BTreeMap, io::Read as _, net::SocketAddr, path::Path, sync::OnceLock, time::Duration};
+use unship_policy::{HttpUrl, Name, is_header_value, meaning::HttpMeaning};
 use ureq::{
     Agent, Error,
     config::{AutoHeaderValue, Config},
@@ -56,10 +57,45 @@ pub enum HttpError {
     Redirects,
     #[error("the answer is longer than the {max} bytes that the policy allows (`answer`)")]
     TooLong { max: usize },
+    #[error("the http call {from}, which it is filled from: {why}")]
+    Filling { from: String, why: String },
     #[error("no whole answer within {} ms", .0.as_millis())]
     TimedOut(Duration),
     #[error("{0}")]
     Failed(String),
+}
+
+/// What stands in each place of a call's body, by the place's name.
+pub type Values = BTreeMap<Name, Vec<String>>;
+
+/// Asks for what the call's body has places for.
+///
+/// # Errors
+/// [`HttpError`]: a call that it is filled from has no answer, not one that policy expects, or not what the pointer says.
+pub fn values(
+    site: &Path,
+    calls: &BTreeMap<Name, HttpMeaning>,
+    meaning: &HttpMeaning,
+    deadline: Deadline,
+) -> Result<Values, HttpError> {
+    let mut all = Values::new();
+    for (place, fill) in &meaning.fill {
+        let wrong = |why: String| HttpError::Filling { from: fill.from.to_string(), why };
+        let asked = calls.get(&fill.from).ok_or_else(|| wrong("no policy defines it".to_owned()))?;
+        let answer = call(site, asked, deadline).map_err(|e| wrong(e.to_string()))?;
+        if !asked.expect.contains(&answer.status) {
+            return Err(wrong(format!("it answered {}, which the policy does not expect", answer.status)));
+        }
+        let answer = serde_json::from_slice(&answer.body).map_err(|e| wrong(format!("its answer is no JSON: {e}")))?;
+        let found = fill.values(&answer).map_err(|why| wrong(unship_rollback::neutralise(&why)))?;
+        all.insert(place.clone(), found);
+    }
+    Ok(all)
+}
+
+/// Whether a place of the body stays empty: then there is nothing that the call could be about, and it is not sent.
+pub fn is_about_nothing(values: &Values) -> bool {
+    values.values().any(Vec::is_empty)
 }
 
 /// Makes the call.

@@ -2,7 +2,7 @@
 
 use super::{
     Deadline,
-    http::{Answer, HttpError, call, call_with},
+    http::{Answer, HttpError, call, call_with, is_about_nothing, values},
     testing::ample,
 };
 use std::{
@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 use unship_policy::{
-    HttpUrl,
+    HttpUrl, Name, SitePolicy,
     meaning::{HttpMeaning, HttpMethod},
 };
 use ureq::{
@@ -68,6 +68,7 @@ impl Server {
             url: HttpUrl::parse(&format!("http://localhost:{}{path}", self.port)).expect("a URL"),
             plaintext: false,
             body: None,
+            fill: BTreeMap::new(),
             headers: BTreeMap::new(),
             secret_headers: BTreeMap::new(),
             authorities: None,
@@ -75,6 +76,7 @@ impl Server {
             expect: vec![200],
             answer_bytes_max: 1000,
             simulated: (200, String::new()),
+            simulated_ends: Vec::new(),
             undo: None,
         }
     }
@@ -428,4 +430,61 @@ fn a_certificate_that_nobody_vouches_for_is_refused() {
     let url = HttpUrl::parse(&format!("https://localhost:{}/", plain.port)).expect("a URL");
     let meaning = HttpMeaning { url, timeout: Duration::from_secs(2), ..plain.get("/") };
     assert!(call(site.path(), &meaning, ample()).is_err(), "no TLS at the other end");
+}
+
+/// `end` of a policy whose calls go to this server, filled from what `runs` answers there.
+fn filled(server: &Server) -> Result<String, String> {
+    let policy = SitePolicy::parse(&format!(
+        "[site]\nname = \"t\"\nbundles = \"b\"\n[http.runs]\nmethod = \"GET\"\nurl = \"http://localhost:{0}/runs\"\n\
+         timeout = \"30s\"\n[http.end]\nmethod = \"POST\"\nurl = \"http://localhost:{0}/end\"\nbody = '{{\"ids\": {{ids}}}}'\n\
+         fill = {{ ids = {{ from = \"runs\", pointer = \"/runs/*/id\" }} }}\ntimeout = \"30s\"\n",
+        server.port
+    ));
+    let calls = policy.expect("a policy").definitions.http;
+    let end = &calls[&Name::new("end").expect("a name")];
+    let values = values(nowhere(), &calls, end, ample()).map_err(|e| e.to_string())?;
+    if is_about_nothing(&values) {
+        return Ok("not sent".to_owned());
+    }
+    Ok(said(call(nowhere(), &end.clone().filled(&values), ample())))
+}
+
+#[test]
+fn what_only_the_other_end_knows_is_asked_first() {
+    let server = Server::new(|number, stream| {
+        let body = if number == 0 { r#"{"runs":[{"id":"a-1"},{"id":"b-2"}]}"# } else { "done" };
+        drop(write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    });
+    assert_eq!(filled(&server), Ok("200 done".to_owned()));
+    let asked = server.asked();
+    assert!(asked[0].starts_with("GET /runs HTTP/1.1\r\n"), "{asked:?}");
+    assert!(
+        asked[1].starts_with("POST /end") && asked[1].ends_with("\r\n\r\n{\"ids\": [\"a-1\",\"b-2\"]}"),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn a_call_about_nothing_is_not_sent_and_one_about_what_nobody_told_neither() {
+    for (answer, expected) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{\"runs\":[]}", Ok("not sent")),
+        (
+            "HTTP/1.1 500 No\r\nContent-Length: 11\r\n\r\n{\"runs\":[]}",
+            Err("answered 500, which the policy does not expect"),
+        ),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK", Err("its answer is no JSON")),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", Err("nothing at \"runs\"")),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\n{\"runs\":[{\"id\":\"a\\\"], \\\"b\\\"\"}]}",
+            Err("is no value for a call"),
+        ),
+    ] {
+        let server = Server::saying(answer);
+        match (filled(&server), expected) {
+            (Ok(done), Ok(expected)) => assert_eq!(done, expected),
+            (Err(told), Err(expected)) => assert!(told.contains("filled from: ") && told.contains(expected), "{told}"),
+            (found, expected) => panic!("{answer}: {found:?}, not {expected:?}"),
+        }
+        assert_eq!(server.asked().len(), 1, "nothing but the question was sent");
+    }
 }

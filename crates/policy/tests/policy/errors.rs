@@ -356,6 +356,10 @@ fn bundle() {
     insta::assert_snapshot!("bundle", out);
 }
 
+/// A call with a place that the call `y` fills.
+const FILLED: &str = "[http.x]\nmethod = \"POST\"\nurl = \"https://a/\"\nbody = \"{ids}\"\nfill = { ids = { from = \"y\", \
+                      pointer = \"/a\" } }\ntimeout = \"1s\"\n";
+
 #[test]
 fn grants() {
     let id = StoryId::new("1.3").expect("an id");
@@ -395,6 +399,17 @@ fn grants() {
                 "[limits]",
                 "[http.x]\nmethod = \"POST\"\nurl = \"https://a/\"\ntimeout = \"1s\"\nundo = \"y\"\n\
                  [http.y]\nmethod = \"GET\"\nurl = \"https://a/\"\ntimeout = \"1s\"\n[limits]",
+            ),
+            ("an http call that is filled from none", "[limits]", &format!("{FILLED}[limits]")),
+            (
+                "an http call that is filled from one that changes something",
+                "[limits]",
+                &format!("{FILLED}[http.y]\nmethod = \"POST\"\nurl = \"https://a/\"\ntimeout = \"1s\"\n[limits]"),
+            ),
+            (
+                "an http call that ends processes that nobody knows",
+                "[limits]",
+                "[http.x]\nmethod = \"POST\"\nurl = \"https://a/\"\ntimeout = \"1s\"\nsimulated = { ends = [\"y\"] }\n[limits]",
             ),
             (
                 "a process selector defined twice",

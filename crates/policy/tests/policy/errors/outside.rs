@@ -138,9 +138,10 @@ answer = "4 KiB"
 [http.revoke]
 method = "POST"
 url = "http://localhost:8080/revoke"
-body = "{}"
+body = "{\"ids\": {ids}}"
+fill = { ids = { from = "health", pointer = "/ids/*" } }
 timeout = "5s"
-simulated = { status = 204, body = "" }
+simulated = { status = 204, body = "", ends = ["workers"] }
 undo = "allow"
 
 [http.plain]
@@ -187,7 +188,15 @@ fn calls() {
             ("a line break in the URL", "/health\"", "/health\\r\\nX: y\""),
             ("unencrypted to another machine", "https://api.example/health", "http://api.example/health"),
             ("plaintext where it means nothing", "answer = \"4 KiB\"", "plaintext = true"),
-            ("authorities where they mean nothing", "body = \"{}\"", "authorities = \"ca.pem\""),
+            ("authorities where they mean nothing", "undo = \"allow\"", "authorities = \"ca.pem\""),
+            ("a place that the body does not have", "{ids}", "[]"),
+            ("a place that it has twice", "{ids}", "{ids}{ids}"),
+            ("places without a body", "body = \"{\\\"ids\\\": {ids}}\"\n", ""),
+            ("a place without a source", "from = \"health\", ", ""),
+            ("a source that is no name", "\"health\", p", "\"he alth\", p"),
+            ("a pointer that is none", "\"/ids/*\"", "\"ids\""),
+            ("an unknown key of a place", "pointer =", "path ="),
+            ("an end of what is no name", "\"workers\"", "\"work ers\""),
             ("a relative way out", "/etc/ssl/internal.pem", "../ca.pem"),
             ("an absolute path with dots", "/etc/ssl/internal.pem", "/etc/../ca.pem"),
             ("a header that is none", "{ accept =", "{ \"ac cept\" ="),
