@@ -1,20 +1,26 @@
 //! File verbs whose meaning matters more than their system calls. For all else there is `std::fs`.
 //!
-//! Paths are relative to the site, as in `std::fs`; the same grants and the same gate hold for both.
+//! Paths are relative to the site, as in `std::fs`; the same grants and the same gate hold for both. What lies in another
+//! folder of policy is `folder:path` here, as in policies, and `folder/path` in `std::fs`.
 
 use crate::{HostError, Result as StepResult, bindings::unship::step::files as host, fail, progress};
-use std::{fs, io};
+use std::{borrow::Cow, fs, io};
 
 /// Whether something has this name: a file, a directory, or a symlink, wherever it leads. Needs `files.read` on it.
 ///
 /// # Errors
 /// When nobody can tell. A refusal is one: of what a step may not look at, it must not say that it is not there.
 pub fn present(path: &str) -> StepResult<bool> {
-    match fs::symlink_metadata(path) {
+    match fs::symlink_metadata(&*for_std(path)) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => fail!("looking for {path}: {error}"),
     }
+}
+
+/// `folder:path` as `std::fs` has it.
+fn for_std(path: &str) -> Cow<'_, str> {
+    if path.contains(':') { path.replacen(':', "/", 1).into() } else { path.into() }
 }
 
 /// Makes `target` hold the bytes of `source`, so that `target` is never missing and never half written. Mode and owner
@@ -91,4 +97,15 @@ pub fn clear_if_present(path: &str) -> StepResult {
 /// [`HostError`]: `NotAsExpected` when the file, the key or the expected value is not there.
 pub fn edit(path: &str, pointer: &str, expected: &str, value: &str) -> Result<(), HostError> {
     host::edit(path, pointer, expected, value).map_err(HostError::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_in_another_folder_is_looked_for_there() {
+        assert_eq!(for_std("a/b"), "a/b");
+        assert_eq!(for_std("dagster:home/a:b"), "dagster/home/a:b");
+    }
 }
