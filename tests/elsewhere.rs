@@ -3,7 +3,7 @@
 use crate::{
     gate::{Does, story},
     support::{
-        Site, last_run,
+        Ran, Site, last_run,
         mounts::{mount, with_tmpfs},
         promised,
     },
@@ -12,6 +12,7 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 const OTHER: &str = "files.read = [\"other:**\"]\nfiles.list = [\"other:**\"]\nfiles.write = [\"other:**\"]\n\
@@ -101,6 +102,38 @@ fn typed_verbs_keep_elsewhere_too() {
         assert_eq!(fs::read_to_string(kept.join("1/.hidden")).expect("kept"), "hidden");
         let _ = site.unship(["undo", &last_run(&site)]).exits(0);
         assert_eq!(before, promised(other));
+    });
+}
+
+/// Story 1.5 moves Dagster's home, which policy may name anywhere.
+#[test]
+fn the_home_of_dagster_may_lie_on_another_file_system() {
+    with_tmpfs("Dagster's home on another file system", 64 << 20, |other| {
+        let site = Site::practice_with("1.5");
+        let _ = Ran::of(Command::new("cp").arg("-a").arg(site.beside().join("home")).arg(other)).exits(0);
+        fs::remove_dir_all(site.beside()).expect("removed");
+        fs::remove_file(site.at("var/dagster")).expect("removed");
+        site.write(
+            "policies/1.5.toml",
+            &site.read("policies/1.5.toml").replace("var/dagster", other.to_str().expect("UTF-8")),
+        );
+        std::os::unix::fs::symlink(other, site.at("var/dagster")).expect("linked");
+        let (before, history) = (promised(other), promised(&site.at(".dagster")));
+        let inode = fs::metadata(other.join("home")).expect("metadata").ino();
+
+        // Cut off in the step that moves it, and then not.
+        let _ = site.unship(["apply", "1.5", "--yes", "--inject", "kill@26.1"]);
+        let _ = site.unship(["resume", "--undo"]).exits(0);
+        assert_eq!((&before, &history), (&promised(other), &promised(&site.at(".dagster"))));
+        let _ = site.unship(["apply", "1.5", "--yes"]).exits(0).prints("Succeeded, Recovered");
+        let run = last_run(&site);
+        let kept = other.join(format!("home.unship-{run}"));
+        assert_eq!(fs::metadata(&kept).expect("it is kept").ino(), inode, "renamed, not copied");
+        assert!(!other.join("home").exists() && other.join(".unship-trash").exists());
+        assert!(site.at(&format!(".dagster/storage.unship-{run}/history/runs.db")).exists());
+        let _ = site.unship(["undo", &run]).exits(0);
+        assert_eq!((&before, &history), (&promised(other), &promised(&site.at(".dagster"))));
+        let _ = site.unship(["check", "1.5"]).exits(6);
     });
 }
 

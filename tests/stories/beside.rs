@@ -63,7 +63,17 @@ fn neighbours(site: &Site, power: &Power) -> Vec<String> {
     }
 }
 
+/// In another folder of policy than the site, as typed verbs or as the standard library name it.
+fn path_elsewhere(site: &Site, power: &Power, folder: &str, inside: &str) -> String {
+    fs::write(site.beside().join(format!("beside-{inside}")), "beside").expect("written");
+    let mark = if ["read", "list", "write", "create"].contains(&power.verb.as_str()) { '/' } else { ':' };
+    format!("{folder}{mark}beside-{inside}")
+}
+
 fn path_beside(site: &Site, power: &Power) -> String {
+    if let Some((folder, inside)) = power.what.split_once(':') {
+        return path_elsewhere(site, power, folder, inside);
+    }
     let (folder, name) = power.what.rsplit_once('/').map_or(("", &*power.what), |(folder, name)| (folder, name));
     let path = match name {
         "." => "config".to_owned(),

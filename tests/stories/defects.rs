@@ -22,11 +22,12 @@ const ENGINE: &str = "tools/data-services/transformation-engine.js";
 const ENGINE_STUB: &str = "tools/data-services/stubs/simple-transformation.js";
 pub const FLAGS: &str = "config/feature-flags.yaml";
 
-/// The seed's script in the folder `cwd`, where every command that is not the system's own ends with `status`.
+/// The seed's script in the folder `cwd`, where every command that is not the system's own ends with `status`. Its home is the
+/// folder `somebody` of the test's.
 pub fn seed(site: &Site, story: &str, cwd: &Path, status: u8) -> Ran {
     let bin = site.outside().join("seed-bin");
     fs::create_dir_all(&bin).expect("a folder");
-    for name in ["npm", "pm2", "pkill", "node", "git"] {
+    for name in ["npm", "pm2", "pkill", "node", "git", "dagster"] {
         let program = bin.join(name);
         fs::write(&program, format!("#!/bin/sh\nexit {status}\n")).expect("written");
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("executable");
@@ -35,25 +36,26 @@ pub fn seed(site: &Site, story: &str, cwd: &Path, status: u8) -> Ran {
     let path = format!("{}:/usr/bin:/bin", bin.display());
     let mut bash = Command::new("bash");
     bash.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script)).current_dir(cwd).env_clear().env("PATH", path);
+    bash.env("HOME", site.outside().join("somebody"));
     Ran::of(&mut bash)
 }
 
 /// A process of a test's, which ends with it.
-struct Bystander(Child);
+pub struct Bystander(Child);
 
 impl Bystander {
-    fn start(site: &Site, program: &str, args: &[&str]) -> Bystander {
+    pub fn start(site: &Site, program: &str, args: &[&str]) -> Bystander {
         let mut command = Command::new(program);
         command.args(args).current_dir(site.path()).stdin(Stdio::piped()).stdout(Stdio::null());
         Bystander(command.spawn().expect("it starts"))
     }
 
-    fn lives(&mut self) -> bool {
+    pub fn lives(&mut self) -> bool {
         self.0.try_wait().expect("its state").is_none()
     }
 
     /// Waits for its end, which somebody else brought about.
-    fn is_gone(&mut self) -> bool {
+    pub fn is_gone(&mut self) -> bool {
         let began = Instant::now();
         while self.lives() && began.elapsed() < Duration::from_secs(2) {
             std::thread::sleep(Duration::from_millis(2));

@@ -14,6 +14,11 @@ fn a_run_of_1_2_killed_anywhere_goes_on_or_back() {
 }
 
 #[test]
+fn a_run_of_1_5_killed_anywhere_goes_on_or_back() {
+    killed_anywhere(&Story::of("1.5").original(), 5, 10);
+}
+
+#[test]
 fn a_run_of_1_8_killed_anywhere_goes_on_or_back() {
     killed_anywhere(&Story::of("1.8").original(), 3, 5);
 }

@@ -2,6 +2,7 @@
 //! a defect of the seed's procedure; each survives being killed anywhere; and none holds a grant that it does not need.
 
 mod beside;
+mod dagster;
 mod defects;
 mod grants;
 mod kill;
@@ -34,6 +35,7 @@ const STORIES: &[Story] = &[
     Story { id: "1.1.5", services: &["api", "core"], well: api_is_well },
     Story { id: "1.2", services: &["ingestion", "core"], well: ingestion_is_well },
     Story { id: "1.4", services: &["analytics", "core"], well: core_is_well },
+    Story { id: "1.5", services: &["dagster-webserver", "dagster-daemon"], well: dagster::is_well },
     Story { id: "1.8", services: &[], well: qa_is_well },
 ];
 

@@ -200,12 +200,20 @@ impl Site {
         let copy = Site { folder: tempfile::tempdir_in(parent).expect("a temporary folder") };
         let mut cp = Command::new("cp");
         let _ = Ran::of(cp.args(["-a", "--sparse=always"]).arg(self.path()).arg(copy.path())).exits(0);
+        if self.beside().exists() {
+            let _ = Ran::of(Command::new("cp").arg("-a").arg(self.beside()).arg(copy.beside())).exits(0);
+        }
         Practice(copy)
     }
 
     /// The site's folder.
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("site")
+    }
+
+    /// The folder beside the site to which a link in it leads, where story 1.5 is on it: Dagster's home is in there.
+    pub fn beside(&self) -> PathBuf {
+        self.folder.path().join("site.dagster")
     }
 
     /// A path in the site.

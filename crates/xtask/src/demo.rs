@@ -1,7 +1,10 @@
 //! `cargo xtask demo`: the main job before your eyes, on a practice site of its own. Every line is printed by what it shows
 //! happening; a step that ends otherwise than expected ends the demo.
 
-use crate::site::{self, Parts, Story};
+use crate::{
+    practice,
+    site::{self, Parts, Story},
+};
 use anyhow::{Context as _, Result, bail};
 use std::{
     fs,
@@ -49,6 +52,13 @@ const TALES: &[Tale] = &[
         program: "bin/practice-core",
         args: &["healthy"],
         status: 0,
+    },
+    Tale {
+        story: "1.5",
+        wrong: "since story 1.5 was shipped, runs pile up and Dagster's daemon crashes",
+        program: "bin/practice-scheduler",
+        args: &["get", "/schedule"],
+        status: 1,
     },
     Tale {
         story: "1.8",
@@ -99,7 +109,9 @@ pub fn run(dir: Option<PathBuf>, story: &Story, parts: &Parts) -> Result<()> {
     let shown = demo.show(tale, story.needs, &key);
     site::stop(&dir);
     shown?;
-    say(&format!("\nThe site stays for you to look at; nothing else does. To remove it: rm -r {}", dir.display()));
+    let all = [Some(dir.clone()), Some(practice::dagster::beside(&dir)).filter(|beside| beside.exists())];
+    let all: Vec<String> = all.into_iter().flatten().map(|path| path.display().to_string()).collect();
+    say(&format!("\nThe site stays for you to look at; nothing else does. To remove it: rm -r {}", all.join(" ")));
     Ok(())
 }
 

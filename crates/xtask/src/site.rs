@@ -31,12 +31,18 @@ pub const STORIES: &[Story] = &[
     Story {
         id: "1.1.5",
         guest: ("story_1_1_5", "story-1-1-5"),
-        needs: &["1.2", "1.3", "1.4"],
+        needs: &["1.2", "1.3", "1.4", "1.5"],
         services: &["api", "core"],
     },
     Story { id: "1.2", guest: ("story_1_2", "story-1-2"), needs: &[], services: &["ingestion", "core"] },
     Story { id: "1.3", guest: ("story_1_3", "story-1-3"), needs: &[], services: &["analytics"] },
     Story { id: "1.4", guest: ("story_1_4", "story-1-4"), needs: &[], services: &["analytics", "core"] },
+    Story {
+        id: "1.5",
+        guest: ("story_1_5", "story-1-5"),
+        needs: &[],
+        services: &["dagster-webserver", "dagster-daemon"],
+    },
     Story { id: "1.8", guest: ("story_1_8", "story-1-8"), needs: &[], services: &[] },
 ];
 
@@ -81,6 +87,9 @@ pub fn lay_out_with_key(dir: &Path, parts: &Parts, stories: &[&Story], key: &Pat
     let dir = dir.canonicalize()?;
     let is_wanted = |id: &str| stories.iter().any(|story| story.id == id || story.needs.contains(&id));
     let stories: Vec<&Story> = STORIES.iter().filter(|story| is_wanted(story.id)).collect();
+    if is_wanted("1.5") {
+        practice::dagster::lay_out(&dir)?;
+    }
     if is_wanted("1.8") {
         real::history::lay_out(&dir)?;
     }

@@ -193,3 +193,27 @@ fn a_service_that_cannot_begin_says_why() {
     site.signal("TERM");
     assert!(site.err(&["start"]).contains("does not know: oracle"));
 }
+
+#[test]
+fn dagsters_home_lies_beside_the_site_and_without_it_there_is_no_dagster() {
+    let temp = tempfile::tempdir().expect("a temporary folder");
+    let site = temp.path().join("site");
+    practice::lay_out(&site, Path::new(env!("CARGO_BIN_EXE_practice"))).expect("laid out");
+    let start = |service: &str| {
+        let program = site.join("bin").join(service);
+        Command::new(program).arg("start").current_dir(&site).output().expect("the program runs")
+    };
+    for service in ["practice-dagster-webserver", "practice-dagster-daemon"] {
+        let told = String::from_utf8(start(service).stderr).expect("text");
+        assert!(told.contains("var/dagster/home/dagster.yaml is not there: this is no instance of Dagster"), "{told}");
+    }
+    practice::dagster::lay_out(&site).expect("laid out");
+    let home = practice::dagster::beside(&site).join("home");
+    assert_eq!(fs::canonicalize(site.join("var/dagster/home")).ok(), fs::canonicalize(&home).ok());
+    assert!(home.join("dagster.yaml").is_file() && !home.starts_with(&site));
+    let again = practice::dagster::lay_out(&site).expect_err("it is there");
+    assert!(again.to_string().contains("is not empty"), "{again}");
+    // While Dagster's orchestrator is in place, there is nothing for another scheduler to do.
+    let told = String::from_utf8(start("practice-scheduler").stderr).expect("text");
+    assert!(told.contains("leaves all schedules to Dagster"), "{told}");
+}

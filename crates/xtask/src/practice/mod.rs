@@ -1,9 +1,10 @@
 //! The practice site: a small system like the seed's, with live services of its own, on which everything can be tried.
 //!
 //! [`lay_out`] writes its own tree; policies, bundles and `.unship/` are not part of it. All that lives on it are stand-ins
-//! for Node, Python and dbt: one small program, `practice`, under the name of each. The services read the site's own files
-//! and really do what those say; `python3` and `dbt` have the real ones' command lines and do nothing but live.
+//! for Node, Python, dbt and Dagster: one small program, `practice`, under the name of each. The services read the site's own files
+//! and really do what those say; `python3`, `dbt` and `dagster` have the real ones' command lines and do nothing but live.
 
+pub mod dagster;
 mod data;
 
 use anyhow::{Context as _, Result, bail};
@@ -23,9 +24,13 @@ const PROGRAMS: &[&str] = &[
     ANALYTICS,
     "bin/practice-api",
     "bin/practice-core",
+    "bin/practice-dagster-daemon",
+    "bin/practice-dagster-webserver",
     "bin/practice-ingestion",
+    "bin/practice-scheduler",
     ".venv/bin/python3",
     ".venv/bin/dbt",
+    ".venv/bin/dagster",
 ];
 
 /// The loopback address that the site's services listen on.
@@ -48,6 +53,11 @@ const FILES: &[(&str, &str)] = &[
     ("tools/data-services/stubs/simple-scheduler.js", include_str!("tree/stubs/simple-scheduler.js")),
     ("tools/data-services/stubs/simple-transformation.js", include_str!("tree/stubs/simple-transformation.js")),
     ("tools/data-services/transformation-engine.js", include_str!("tree/transformation-engine.js")),
+    ("tools/data-services/workflow-orchestrator.js", include_str!("tree/workflow-orchestrator.js")),
+    ("config/jobs.json", include_str!("tree/jobs.json")),
+    (".dagster/storage/history/runs.db", "3d0c5a2e-nightly STARTED\n"),
+    (".dagster/storage/history/.index", "1 run\n"),
+    (".dagster/storage/schedules/schedules.db", "nightly 0 2 * * *\n"),
     ("transformations/revenue.js", include_str!("tree/transformations/revenue.js")),
     ("transformations/simple/orders.js", include_str!("tree/transformations/simple/orders.js")),
     ("transformations/simple/revenue.js", include_str!("tree/transformations/simple/revenue.js")),

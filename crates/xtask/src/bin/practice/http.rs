@@ -1,7 +1,7 @@
-//! Just enough HTTP/1.1 for a service that is asked on loopback: a request line, headers, no body.
+//! Just enough HTTP/1.1 for a service that is asked on loopback: a request line, headers, a short body.
 
 use std::{
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     thread,
     time::Duration,
@@ -10,6 +10,7 @@ use std::{
 /// A client that takes longer has gone away.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const HEAD_BYTES_MAX: u64 = 16 * 1024;
+const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// What a client asks.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Request {
     pub path: String,
     /// Of the header `X-Api-Key`.
     pub key: Option<String>,
+    /// Empty where there is none, or a longer one.
+    pub body: String,
 }
 
 /// An HTTP status and a text.
@@ -52,22 +55,38 @@ fn reply(mut stream: TcpStream, answer: &(dyn Fn(&Request) -> Response + Send + 
 }
 
 fn read(stream: &TcpStream) -> io::Result<Option<Request>> {
-    let mut lines = BufReader::new(stream.take(HEAD_BYTES_MAX)).lines();
-    let first = lines.next().transpose()?.unwrap_or_default();
-    let mut key = None;
-    for line in lines {
-        let line = line?;
+    let mut stream = BufReader::new(stream.take(HEAD_BYTES_MAX + BODY_BYTES_MAX as u64));
+    let first = next_line(&mut stream)?.unwrap_or_default();
+    let (mut key, mut length) = (None, 0);
+    while let Some(line) = next_line(&mut stream)? {
         match line.split_once(':') {
             _ if line.is_empty() => {
                 let mut words = first.split(' ');
                 let (Some(method), Some(path)) = (words.next(), words.next()) else { return Ok(None) };
-                return Ok(Some(Request { method: method.to_owned(), path: path.to_owned(), key }));
+                let [method, path] = [method, path].map(str::to_owned);
+                return Ok(Some(Request { method, path, key, body: body(&mut stream, length)? }));
             }
             Some((name, value)) if name.eq_ignore_ascii_case("x-api-key") => key = Some(value.trim().to_owned()),
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.trim().parse().unwrap_or(0);
+            }
             _ => {}
         }
     }
     Ok(None)
+}
+
+/// A line without its end; `None` where the client stopped.
+fn next_line(stream: &mut impl io::BufRead) -> io::Result<Option<String>> {
+    let mut line = String::new();
+    let read = stream.read_line(&mut line)?;
+    Ok((read > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+fn body(stream: &mut impl io::Read, length: usize) -> io::Result<String> {
+    let mut bytes = vec![0; if length > BODY_BYTES_MAX { 0 } else { length }];
+    stream.read_exact(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Asks by GET, as a client would; answers `STATUS TEXT`.

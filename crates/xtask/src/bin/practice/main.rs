@@ -6,9 +6,11 @@
 
 mod api;
 mod core;
+mod dagster;
 mod engine;
 mod http;
 mod ingestion;
+mod scheduler;
 mod service;
 mod site;
 mod worker;
@@ -16,7 +18,9 @@ mod yaml;
 
 use api::API;
 use core::CORE;
+use dagster::{DAEMON, WEBSERVER};
 use ingestion::INGESTION;
+use scheduler::SCHEDULER;
 use service::{ANSWER_TIMEOUT, HEALTH_TIMEOUT, Service};
 use std::{env, process::ExitCode};
 
@@ -30,9 +34,11 @@ practice-analytics stop-queries   has it cancel its queries and close the databa
 practice-analytics query SQL      asks it; exits 1 with the reason when there is no answer
 practice-api get PATH [KEY]       asks by HTTP; prints the status and the answer
 practice-ingestion get PATH       likewise
-python3, dbt                      live until they are stopped
+practice-scheduler get PATH       likewise
+practice-dagster-webserver get PATH   likewise
+python3, dbt, dagster             live until they are stopped
 
-NAME is analytics, api, core or ingestion.
+NAME is analytics, api, core, dagster-daemon, dagster-webserver, ingestion or scheduler.
 ";
 
 const ANALYTICS: Service = Service("analytics");
@@ -65,9 +71,13 @@ fn play(name: &str, args: &[&str]) -> Option<Result<String, String>> {
         "practice-analytics" => ANALYTICS,
         "practice-api" => API,
         "practice-core" => CORE,
+        "practice-dagster-daemon" => DAEMON,
+        "practice-dagster-webserver" => WEBSERVER,
         "practice-ingestion" => INGESTION,
+        "practice-scheduler" => SCHEDULER,
         "python3" => return Some(worker::CONNECTOR.work(args)),
         "dbt" => return Some(worker::DBT_RUN.work(args)),
+        "dagster" => return Some(worker::DAGSTER_RUN.work(args)),
         _ => return None,
     };
     Some(match (service.0, args) {
@@ -80,8 +90,13 @@ fn play(name: &str, args: &[&str]) -> Option<Result<String, String>> {
         ("api", ["get", path]) => api::address().and_then(|address| http::get(&address, path, None)),
         ("api", ["get", path, key]) => api::address().and_then(|address| http::get(&address, path, Some(key))),
         ("core", ["serve"]) => core::serve(),
+        ("dagster-daemon", ["serve"]) => dagster::serve_daemon(),
+        ("dagster-webserver", ["serve"]) => dagster::serve_web(),
+        ("dagster-webserver", ["get", path]) => http::get(&dagster::address(), path, None),
         ("ingestion", ["serve"]) => ingestion::serve(),
         ("ingestion", ["get", path]) => http::get(&ingestion::address(), path, None),
+        ("scheduler", ["serve"]) => scheduler::serve(),
+        ("scheduler", ["get", path]) => http::get(&scheduler::address(), path, None),
         _ => return None,
     })
 }

@@ -1,13 +1,14 @@
-//! The processes that services keep running: they stand in for a connector of PyAirbyte (`python3 -m pyairbyte_wrapper …`)
-//! and for a run of dbt (`dbt run …`). They have the real ones' command lines and do nothing but live, in process groups of
+//! The processes that services keep running: they stand in for a connector of PyAirbyte (`python3 -m pyairbyte_wrapper …`),
+//! for a run of dbt (`dbt run …`) and for one of Dagster (`dagster api execute_run …`). They have the real ones' command lines and do nothing but live, in process groups of
 //! their own, and they outlive the service that started them, as the real ones do.
 
 use crate::site;
 use std::{
-    fs::{File, TryLockError},
+    fs::{self, File, TryLockError},
+    io::Write as _,
     os::unix::process::CommandExt as _,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{self, Child, Command, Stdio},
     thread::{self, sleep},
     time::{Duration, Instant},
 };
@@ -25,7 +26,7 @@ pub struct Worker {
     pub needs: &'static str,
     pub program: &'static str,
     pub args: &'static [&'static str],
-    /// A living one holds it, so that there is one at a time.
+    /// A living one holds it, with its process id in it, so that there is one at a time.
     pub lock: &'static str,
 }
 
@@ -45,6 +46,15 @@ pub const DBT_RUN: Worker = Worker {
     lock: "run/dbt.lock",
 };
 
+/// The one run that Dagster has in flight at a time.
+pub const DAGSTER_RUN: Worker = Worker {
+    flag: "dagster_orchestration",
+    needs: "var/dagster/home",
+    program: ".venv/bin/dagster",
+    args: &["api", "execute_run", "3d0c5a2e-nightly"],
+    lock: "run/dagster.lock",
+};
+
 impl Worker {
     fn is_wanted(self) -> bool {
         site::flag_is_on(self.flag) && Path::new(self.needs).exists()
@@ -60,7 +70,7 @@ impl Worker {
         }
     }
 
-    fn lives(self) -> bool {
+    pub fn lives(self) -> bool {
         matches!(self.locked(), Ok(None))
     }
 
@@ -96,11 +106,31 @@ impl Worker {
         Ok(())
     }
 
+    /// Asks the living one to end, and waits until it did.
+    pub fn end(self) -> Result<(), String> {
+        let asked = Instant::now();
+        while self.lives() {
+            let pid = fs::read_to_string(self.lock).unwrap_or_default();
+            if pid.parse::<u32>().is_ok() {
+                let _ = Command::new("kill").arg(&pid).stderr(Stdio::null()).status();
+            }
+            if asked.elapsed() >= START_TIMEOUT {
+                return Err(format!("{} does not end", self.program));
+            }
+            sleep(POLL);
+        }
+        Ok(())
+    }
+
     /// Is such a process itself, to its end by a signal: the one that a service keeps running, or with other arguments another.
     pub fn work(self, args: &[&str]) -> Result<String, String> {
-        let alive = if args == self.args { self.locked()? } else { None };
+        let mut alive = if args == self.args { self.locked()? } else { None };
         if alive.is_none() && args == self.args {
             return Err("another one runs in this site".to_owned());
+        }
+        if let Some(lock) = &mut alive {
+            let written = lock.set_len(0).and_then(|()| write!(lock, "{}", process::id()));
+            written.map_err(|error| format!("{}: {error}", self.lock))?;
         }
         loop {
             thread::park();
