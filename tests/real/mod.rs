@@ -54,8 +54,9 @@ impl Answer {
 }
 
 impl Real {
+    /// With the stories whose parts are light. None of them needs another one first.
     fn new() -> Real {
-        Real(Site::laid_out(&["--real"]))
+        Real::with(&["1.2", "1.3", "1.4", "1.8"])
     }
 
     /// With these stories alone.
@@ -91,7 +92,7 @@ impl Real {
     fn get(&self, service: &str, path: &str, key: Option<&str>) -> Answer {
         let network: serde_json::Value = serde_json::from_str(&self.read("config/network.json")).expect("JSON");
         let host = network["host"].as_str().expect("a host");
-        let port = network["ports"][service].as_u64().expect("a port");
+        let port = ["ports", "more"].into_iter().find_map(|of| network[of][service].as_u64()).expect("a port");
         let key = key.map(|key| format!("x-api-key: {key}\r\n")).unwrap_or_default();
         let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{key}connection: close\r\n\r\n");
         let mut stream = TcpStream::connect(format!("{host}:{port}")).expect("it listens");

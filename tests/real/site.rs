@@ -114,9 +114,10 @@ fn python_processes_run_as_in_life() {
 
 #[test]
 fn stopping_a_site_ends_all_that_runs_in_it() {
-    let site = Real::new();
+    let site = Real::with(&["1.5"]);
     wait("dbt", || !site.processes(".venv/bin/dbt run").is_empty());
-    assert!(site.processes("").len() > 5, "pm2, four services, Python and dbt");
+    wait("a run of Dagster", || !site.processes("multiprocessing.spawn").is_empty());
+    assert!(site.processes("").len() > 9, "pm2, six services, Python, dbt, and what Dagster starts");
     for _ in 0..2 {
         let _ = Ran::of(xtask().args(["site", "--stop"]).arg(site.path())).exits(0);
         let left = site.processes("");

@@ -8,11 +8,13 @@ use crate::{
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
+    fs,
     hash::{BuildHasher as _, RandomState},
+    process::Command,
 };
 
-/// What services, pm2, dbt and git write themselves. Of the repository git is asked instead.
-const LIVE: &[&str] = &["run", ".pm2", ".git", "warehouse"];
+/// What services, pm2, dbt, Dagster and git write themselves. Of the repository git is asked instead.
+const LIVE: &[&str] = &["run", ".pm2", ".git", "warehouse", ".dagster"];
 /// Set it to repeat what a test printed.
 const SEED: &str = "UNSHIP_KILL_SEED";
 const KILLS: usize = 3;
@@ -181,9 +183,55 @@ fn story_1_4_leaves_dbt_on_real_parts() {
     story.killed(records);
 }
 
+/// The runs that Dagster has in flight, by its own word.
+fn runs_in_flight(site: &Real) -> String {
+    const QUERY: &str =
+        "/graphql?query=%7BrunsOrError(filter:%7Bstatuses:[STARTED]%7D)%7B...on%20Runs%7Bresults%7BrunId%7D%7D%7D%7D";
+    let answer = site.get("dagster", QUERY, None);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()["data"]["runsOrError"]["results"].to_string()
+}
+
+#[test]
+fn story_1_5_leaves_dagster_on_real_parts() {
+    let story = Taken::new("1.5", &[], |site, applied| {
+        engines(site, ["duckdb", "pyairbyte", "sessions", "dbt"]);
+        let kept = |folder: &str, name: &str| {
+            let entries = fs::read_dir(site.at(folder)).expect("a folder").map(|entry| entry.expect("an entry"));
+            entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(name)).count()
+        };
+        // Nothing is lost: it has its name, or the run's.
+        assert_eq!((kept("var/dagster", "home"), kept(".dagster", "storage")), (1, 1));
+        assert_eq!(site.at("var/dagster/home/dagster.yaml").exists(), !applied);
+        if applied {
+            assert_eq!(site.get("scheduler", "/schedule", None).body, "transform at 03:00 UTC\n");
+            for what in ["dagster-webserver", "dagster-daemon", "multiprocessing.spawn"] {
+                assert_eq!(site.processes(what), Vec::<u32>::new(), "{what}");
+            }
+        } else {
+            assert_eq!(site.processes("services/scheduler.js"), Vec::<u32>::new());
+            wait("a run of Dagster", || runs_in_flight(site) != "[]");
+        }
+    });
+    let records = story.there_and_back();
+    let journal = story.site.unship(["journal", "show"]).exits(0).stdout;
+    let ended = journal.lines().filter(|line| line.contains("end-runs, runs: ")).collect::<Vec<_>>();
+    assert!(ended.len() == 1 && !ended[0].contains("none"), "{ended:?}");
+    story.killed(records);
+    // What the story is taken back for: a daemon that crashed, and left its run behind.
+    let daemon = story.site.processes("dagster-daemon");
+    assert!(
+        daemon.len() == 1 && Ran::of(Command::new("kill").args(["-KILL", &daemon[0].to_string()])).status == Some(0)
+    );
+    let apply = story.site.unship(["apply", "1.5", "--yes", "--json"]).exits(0);
+    (story.well)(&story.site, true);
+    let _ = story.site.unship(["undo", apply.summary()["run"].as_str().expect("a run")]).exits(0);
+    story.is_as_before();
+}
+
 #[test]
 fn story_1_1_5_fails_closed_on_real_parts() {
-    let story = Taken::new("1.1.5", &["1.2", "1.3", "1.4"], |site, applied| {
+    let story = Taken::new("1.1.5", &["1.2", "1.3", "1.4", "1.5"], |site, applied| {
         engines(site, ["simple", "stub", if applied { "closed" } else { "sessions" }, "simple"]);
         let statuses: BTreeSet<u16> = ["/reports", "/analytics", "/orders", "/admin"]
             .into_iter()

@@ -110,7 +110,11 @@ pub fn airbyte(packages: &Path) -> Result<()> {
     write(packages, AIRBYTE)
 }
 
-fn write(dir: &Path, files: &[(&str, &str)]) -> Result<()> {
+/// Writes each file into `dir`, with the folders above it.
+///
+/// # Errors
+/// When one cannot be written.
+pub fn write(dir: &Path, files: &[(&str, &str)]) -> Result<()> {
     for (path, text) in files {
         let path = dir.join(path);
         fs::create_dir_all(path.parent().context("a file in a folder")?)?;

@@ -4,6 +4,7 @@
 //! What is of this machine lies in the site under names that are the same everywhere (`bin/node`, `node_modules`,
 //! `.venv/bin/dbt`), so that services, scripts and policies name nothing outside of it.
 
+mod dagster;
 mod data;
 mod files;
 pub mod history;
@@ -58,6 +59,9 @@ pub fn lay_out(dir: &Path, parts: &Parts, stories: &[&Story]) -> Result<()> {
     tree(dir, &installed)?;
     data::lay_out(dir, &installed)?;
     let host = network::lay_out(dir)?;
+    if stories.iter().any(|story| story.id == "1.5") {
+        dagster::lay_out(dir, &installed.python)?;
+    }
     history::lay_out(dir)?;
     // Nobody needs the key again.
     let keys = tempfile::tempdir()?;

@@ -12,6 +12,8 @@ use std::{
 
 /// Service → port: below those that the kernel gives to connections.
 pub const PORTS: &[(&str, u16)] = &[("core", 7100), ("analytics", 7101), ("ingestion", 7102), ("api", 7180)];
+/// What only some sites have, and is not asked for with the rest.
+const MORE: &[(&str, u16)] = &[("dagster", 3070), ("scheduler", 7103)];
 const TRIES: usize = 20;
 
 /// Finds a free address and writes `config/network.json`.
@@ -20,8 +22,8 @@ const TRIES: usize = 20;
 /// When no address is free.
 pub fn lay_out(dir: &Path) -> Result<String> {
     let host = free()?.to_string();
-    let ports: BTreeMap<_, _> = PORTS.iter().copied().collect();
-    let network = serde_json::json!({ "host": host, "ports": ports });
+    let [ports, more] = [PORTS, MORE].map(|ports| ports.iter().copied().collect::<BTreeMap<_, _>>());
+    let network = serde_json::json!({ "host": host, "ports": ports, "more": more });
     fs::write(dir.join("config/network.json"), format!("{network:#}\n")).context("writing config/network.json")?;
     Ok(host)
 }
@@ -32,7 +34,7 @@ fn free() -> Result<Ipv4Addr> {
         let [_, a, b, c, ..] = RandomState::new().hash_one(0).to_le_bytes();
         // Not the network's own, not its broadcast address, and not 127.0, where others are.
         let host = Ipv4Addr::new(127, a.max(1), b, c.clamp(1, 254));
-        if PORTS.iter().all(|(_, port)| TcpListener::bind((host, *port)).is_ok()) {
+        if PORTS.iter().chain(MORE).all(|(_, port)| TcpListener::bind((host, *port)).is_ok()) {
             return Ok(host);
         }
     }

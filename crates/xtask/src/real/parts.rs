@@ -141,7 +141,10 @@ fn modules(node: &Node) -> Result<PathBuf> {
 }
 
 /// Packages of Python's, in an environment of their own.
-fn packages(python: &Path, name: &str, wanted: &[&str]) -> Result<PathBuf> {
+///
+/// # Errors
+/// When they cannot be installed, with what would put it right.
+pub fn packages(python: &Path, name: &str, wanted: &[&str]) -> Result<PathBuf> {
     let version = output(Command::new(python).arg("--version"))?;
     let interpreter = python.display().to_string();
     let recipe = [&[version.as_str(), &interpreter], wanted].concat();

@@ -1,6 +1,6 @@
 //! Starting and ending what runs in a site.
 
-use super::{command, run};
+use super::{command, dagster, run};
 use crate::toolchain::process::{output, within};
 use anyhow::{Context as _, Result, bail};
 use std::{
@@ -26,6 +26,7 @@ const POLL: Duration = Duration::from_millis(10);
 /// When one does not, with its last words.
 pub fn start(dir: &Path) -> Result<()> {
     within(PM2_LIMIT, &mut command(dir, "bin/pm2", &["start", "ecosystem.config.js"]))?;
+    dagster::start(dir)?;
     // What runs now is what comes back with pm2.
     within(PM2_LIMIT, &mut command(dir, "bin/pm2", &["save"]))?;
     run(dir, "bin/node", &["scripts/healthy.js", "all"]).with_context(|| last_words(dir))?;

@@ -7,10 +7,12 @@ const { address } = require('../services/lib/site.js');
 
 const WITHIN_MS = 20_000;
 const EVERY_MS = 50;
+/** Dagster's webserver has its own. */
+const PATHS = { dagster: '/server_info' };
 
 async function look(name) {
   const { host, port } = address(name);
-  const answer = await fetch(`http://${host}:${port}/health`, { signal: AbortSignal.timeout(5_000) });
+  const answer = await fetch(`http://${host}:${port}${PATHS[name] ?? '/health'}`, { signal: AbortSignal.timeout(5_000) });
   const text = (await answer.text()).trim();
   if (answer.status !== 200) throw new Error(`status ${answer.status}: ${text}`);
   return text;

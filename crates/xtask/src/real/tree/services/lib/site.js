@@ -17,9 +17,10 @@ process.chdir(ROOT);
 
 /** The address of a service, as `config/network.json` has it. */
 function address(name) {
-  const { host, ports } = JSON.parse(fs.readFileSync(NETWORK, 'utf8'));
-  if (!ports[name]) throw new Error(`${NETWORK} names no port of ${name}`);
-  return { host, port: ports[name] };
+  const { host, ports, more } = JSON.parse(fs.readFileSync(NETWORK, 'utf8'));
+  const port = ports[name] ?? more[name];
+  if (!port) throw new Error(`${NETWORK} names no port of ${name}`);
+  return { host, port };
 }
 
 /** Read at every request, so that a change needs no restart. What is not there is off. */
@@ -50,14 +51,15 @@ function body(request) {
 }
 
 /**
- * Answers `routes`, which map `METHOD /path` to functions that give an object, until a signal ends the process.
+ * Answers `routes`, which map `METHOD /path` to functions that give an object or a text, until a signal ends the process.
  * `close` is called once before the end.
  */
 function serve(name, routes, close = async () => {}) {
   const server = http.createServer(async (request, response) => {
     const send = (status, answer) => {
-      response.writeHead(status, { 'content-type': 'application/json' });
-      response.end(`${JSON.stringify(answer)}\n`);
+      const isText = typeof answer === 'string';
+      response.writeHead(status, { 'content-type': isText ? 'text/plain' : 'application/json' });
+      response.end(isText ? answer : `${JSON.stringify(answer)}\n`);
     };
     try {
       const route = routes[`${request.method} ${new URL(request.url, 'http://site').pathname}`];
