@@ -242,3 +242,64 @@ fn keygen_never_overwrites_and_keeps_the_secret_to_its_owner() {
     let files = |lines: Vec<String>| lines.into_iter().filter(|l| !l.starts_with(" mode")).collect::<Vec<_>>();
     assert_eq!(files(before), files(fingerprint(site.outside())));
 }
+
+#[test]
+fn bytes_that_are_swapped_meanwhile_are_never_compiled() {
+    let trusting = Trusting::new();
+    let (good, evil) = (trusting.site.at("good"), trusting.site.at("evil"));
+    let packed = unship_policy::pack(&fs::read(guest("args-env.wasm")).expect("component"), MANIFEST).expect("packed");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (mut taken, mut refused) = (0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                for (file, bytes) in [(&good, &trusting.good), (&evil, &packed)] {
+                    fs::write(file, bytes).expect("written");
+                    fs::rename(file, trusting.bundle()).expect("renamed");
+                    std::thread::yield_now();
+                }
+            }
+        });
+        for _ in 0..60 {
+            let ran = trusting.site.unship(["plan", "1"]);
+            match ran.status {
+                Some(0) => taken += 1,
+                Some(3) => refused += 1,
+                other => panic!("{other:?}: {}", ran.stderr),
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(taken > 0 && refused > 0, "{taken} taken, {refused} refused: nothing was swapped in time");
+    let compiled = fs::read_dir(trusting.site.at(".unship/code")).expect("code").count();
+    assert_eq!(compiled, 1, "only the signed component became code");
+}
+
+#[test]
+fn names_that_look_like_others_are_refused_by_the_character() {
+    let site = Site::new("");
+    for (case, name, says) in [
+        ("a Cyrillic letter", "cle\u{430}r", "U+0430"),
+        ("a bidi mark", "clear\u{202e}", "U+202E"),
+        ("a zero-width joiner", "cl\u{200d}ear", "U+200D"),
+        ("a full-width letter", "\u{ff43}lear", "U+FF43"),
+        ("a newline", "clear\\nall", "U+000A"),
+    ] {
+        let manifest = MANIFEST.replacen("name = \"s\"", &format!("name = \"{name}\""), 1);
+        let file = site.outside().join("manifest.toml");
+        fs::write(&file, &manifest).expect("written");
+        let component = guest("exiter.wasm");
+        let to = site.outside().join("bundle.wasm");
+        let pack = [Path::new("pack"), &component, Path::new("--manifest"), &file, Path::new("-o"), &to];
+        let ran = site.unship(pack).exits(1).says(says);
+        assert!(!ran.stderr.contains('\u{202e}') && !ran.stderr.contains('\u{200d}'), "{case}: {}", ran.stderr);
+    }
+    // Names that differ in case alone are two names to a machine and one to a person.
+    let twice = format!("{MANIFEST}[[step]]\nname = \"S\"\ntitle = \"t\"\n");
+    let file = site.outside().join("manifest.toml");
+    fs::write(&file, twice).expect("written");
+    let component = guest("exiter.wasm");
+    let to = site.outside().join("bundle.wasm");
+    let pack = [Path::new("pack"), &component, Path::new("--manifest"), &file, Path::new("-o"), &to];
+    let _ = site.unship(pack).exits(1).says("differs from \"s\" in case alone");
+}

@@ -1,10 +1,11 @@
 //! `policies/site.toml`: what belongs to no one story.
 
 use crate::{
-    Feed, FileError, Name, Trigger,
+    Feed, FileError, Name, PostMortemPolicy, Trigger,
     calls::{RawGitMeaning, RawHttpMeaning},
     feed::{RawFeed, feeds},
     meaning::Limits,
+    post_mortem::RawPostMortem,
     outside::{RawCommand, RawSelector, RawService},
     safety::RawSafety,
     tables::{Definitions, RawDefinitions, RawFlagsMeaning, RawLimits, duration},
@@ -33,6 +34,8 @@ pub struct SitePolicy {
     pub feeds: BTreeMap<Name, Feed>,
     /// The general triggers, which belong to no story.
     pub triggers: Vec<Trigger>,
+    /// What follows a rollback, and who does it.
+    pub post_mortem: PostMortemPolicy,
 }
 
 #[derive(Deserialize)]
@@ -60,6 +63,8 @@ struct RawSitePolicy {
     feeds: BTreeMap<Spanned<String>, RawFeed>,
     #[serde(default)]
     trigger: Vec<Spanned<RawTrigger>>,
+    #[serde(rename = "post-mortem")]
+    post_mortem: Option<RawPostMortem>,
 }
 
 #[derive(Deserialize)]
@@ -105,6 +110,7 @@ impl SitePolicy {
             limits: raw.limits.over(&Limits::default())?,
             feeds: feeds(&raw.feeds)?,
             triggers: triggers(&raw.trigger, true)?,
+            post_mortem: raw.post_mortem.as_ref().map_or_else(|| Ok(PostMortemPolicy::default()), RawPostMortem::parse)?,
         })
     }
 }

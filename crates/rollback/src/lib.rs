@@ -11,6 +11,7 @@ mod execute;
 mod permission;
 mod plan;
 mod ports;
+pub mod post_mortem;
 mod record;
 mod run;
 pub mod signal;

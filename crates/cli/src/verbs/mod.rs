@@ -14,6 +14,7 @@ pub mod new;
 pub mod pack;
 pub mod plan;
 pub mod policy;
+pub mod postmortem;
 pub mod resume;
 pub mod runs;
 pub mod show;
