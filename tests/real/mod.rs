@@ -122,6 +122,19 @@ impl Real {
             .map(|(service, key)| word(service, key))
     }
 
+    /// The processes of builds: whatever works in the project, and Node with a program of the project.
+    fn builds(&self) -> Vec<u32> {
+        let project = self.path().canonicalize().expect("the site").join("evidence_project");
+        let builds = |pid: &u32| {
+            let process = PathBuf::from(format!("/proc/{pid}"));
+            let line = fs::read(process.join("cmdline")).unwrap_or_default();
+            let names_project = String::from_utf8_lossy(&line).contains(&format!("{}/", project.display()));
+            // The dead have no command line any more.
+            !line.is_empty() && (names_project || fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == project))
+        };
+        pids().filter(builds).collect()
+    }
+
     /// The processes of this site whose command line holds `text`.
     fn processes(&self, text: &str) -> Vec<u32> {
         let site = self.path().canonicalize().expect("the site");
@@ -131,11 +144,7 @@ impl Real {
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
             line.contains(text) && fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == site)
         };
-        let mut pids: Vec<u32> = fs::read_dir("/proc")
-            .expect("processes")
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .filter(runs)
-            .collect();
+        let mut pids: Vec<u32> = pids().filter(runs).collect();
         pids.sort_unstable();
         pids
     }
@@ -146,6 +155,12 @@ impl Real {
         assert_eq!(pids.len(), 1, "{service}: {pids:?}");
         pids[0]
     }
+}
+
+/// Of every process.
+fn pids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").expect("processes");
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
 /// Waits until `holds`.

@@ -230,6 +230,41 @@ fn story_1_5_leaves_dagster_on_real_parts() {
 }
 
 #[test]
+fn story_1_6_leaves_its_packages_on_real_parts() {
+    let story = Taken::new("1.6", &[], |site, applied| {
+        engines(site, ["duckdb", "pyairbyte", "sessions", "dbt"]);
+        let summary = site.get("analysis-service", "/summary", None);
+        assert_eq!(summary.json()["engine"], if applied { "basic" } else { "eda" }, "{summary:?}");
+        assert_eq!(summary.json()["packages"]["ydata_profiling"].is_string(), !applied, "{summary:?}");
+        for (module, stays) in [("sweetviz", false), ("autoviz", false), ("ydata_profiling", false), ("tqdm", true)] {
+            let find = format!("import importlib.util as u, sys; sys.exit(u.find_spec('{module}') is None)");
+            let _ = site.tool(".venv-eda/bin/python3", &["-I", "-c", &find]).exits(i32::from(applied && !stays));
+        }
+    });
+    let records = story.there_and_back();
+    story.killed(records);
+}
+
+#[test]
+fn story_1_7_leaves_evidence_on_real_parts() {
+    let story = Taken::new("1.7", &[], |site, applied| {
+        engines(site, ["duckdb", "pyairbyte", "sessions", "dbt"]);
+        let page = site.get("evidence-builder", "/", None);
+        let title = if applied { "<title>Figures</title>" } else { "<title>Evidence</title>" };
+        assert!(page.status == 200 && page.body.contains(title), "{page:?}");
+        assert!(site.at("public/robots.txt").exists() && site.at("public/index.html").exists() != applied);
+        if applied {
+            // npm, its shell, Evidence and the worker that has a process group of its own.
+            wait("the end of npm", || site.builds().is_empty());
+        } else {
+            wait("a build with its worker", || site.builds().len() >= 3);
+        }
+    });
+    let records = story.there_and_back();
+    story.killed(records);
+}
+
+#[test]
 fn story_1_1_5_fails_closed_on_real_parts() {
     let story = Taken::new("1.1.5", &["1.2", "1.3", "1.4", "1.5"], |site, applied| {
         engines(site, ["simple", "stub", if applied { "closed" } else { "sessions" }, "simple"]);

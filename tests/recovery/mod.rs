@@ -36,7 +36,7 @@ use std::{
 const LIVE: &[&str] = &["run"];
 
 /// Services that others reach by an address; no two copies may have the same.
-const LISTENING: &[&str] = &["api", "ingestion", "dagster-webserver"];
+const LISTENING: &[&str] = &["analysis-service", "api", "dagster-webserver", "evidence-builder", "ingestion"];
 
 /// The story's steps, in order.
 const STEPS: &[&str] = &[

@@ -50,8 +50,8 @@ git.status = ["beside"]
 fn neighbours(site: &Site, power: &Power) -> Vec<String> {
     let (key, what) = (power.key(), power.what.as_str());
     match (power.group.as_str(), power.verb.as_str()) {
-        ("flags", "set") => vec![format!("{key} {what} on"), format!("{key} automated_eda off")],
-        ("flags", _) => vec![format!("{key} automated_eda")],
+        ("flags", "set") => vec![format!("{key} {what} on"), format!("{key} {} off", flag_beside(what))],
+        ("flags", _) => vec![format!("{key} {}", flag_beside(what))],
         ("files", "edit") => {
             let pointer = power.value.as_deref().expect("a pointer");
             let path = path_beside(site, power);
@@ -70,6 +70,11 @@ fn path_elsewhere(site: &Site, power: &Power, folder: &str, inside: &str) -> Str
     format!("{folder}{mark}beside-{inside}")
 }
 
+/// A flag of another story.
+fn flag_beside(flag: &str) -> &'static str {
+    if ["automated_eda", "hypothesis_generation"].contains(&flag) { "duckdb_analytics" } else { "automated_eda" }
+}
+
 fn path_beside(site: &Site, power: &Power) -> String {
     if let Some((folder, inside)) = power.what.split_once(':') {
         return path_elsewhere(site, power, folder, inside);
@@ -77,9 +82,10 @@ fn path_beside(site: &Site, power: &Power) -> String {
     let (folder, name) = power.what.rsplit_once('/').map_or(("", &*power.what), |(folder, name)| (folder, name));
     let path = match name {
         "." => "config".to_owned(),
-        "*" => format!("{folder}-beside/file"),
-        name if folder.is_empty() => format!("beside-{}", name.replace('*', "")),
-        name => format!("{folder}/beside-{}", name.replace('*', "")),
+        // A name beside it could be one that the pattern covers too.
+        name if name.contains('*') => format!("{folder}-beside/{}", name.replace('*', "file")),
+        name if folder.is_empty() => format!("beside-{name}"),
+        name => format!("{folder}/beside-{name}"),
     };
     match power.verb.as_str() {
         "clear" | "list" if name != "." => site.write(&format!("{path}/file"), "beside"),

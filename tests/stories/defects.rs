@@ -27,7 +27,7 @@ pub const FLAGS: &str = "config/feature-flags.yaml";
 pub fn seed(site: &Site, story: &str, cwd: &Path, status: u8) -> Ran {
     let bin = site.outside().join("seed-bin");
     fs::create_dir_all(&bin).expect("a folder");
-    for name in ["npm", "pm2", "pkill", "node", "git", "dagster"] {
+    for name in ["npm", "pm2", "pkill", "node", "git", "dagster", "pip"] {
         let program = bin.join(name);
         fs::write(&program, format!("#!/bin/sh\nexit {status}\n")).expect("written");
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("executable");

@@ -19,6 +19,16 @@ fn a_run_of_1_5_killed_anywhere_goes_on_or_back() {
 }
 
 #[test]
+fn a_run_of_1_6_killed_anywhere_goes_on_or_back() {
+    killed_anywhere(&Story::of("1.6").original(), 12, 24);
+}
+
+#[test]
+fn a_run_of_1_7_killed_anywhere_goes_on_or_back() {
+    killed_anywhere(&Story::of("1.7").original(), 5, 10);
+}
+
+#[test]
 fn a_run_of_1_8_killed_anywhere_goes_on_or_back() {
     killed_anywhere(&Story::of("1.8").original(), 3, 5);
 }

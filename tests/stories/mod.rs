@@ -4,6 +4,9 @@
 mod beside;
 mod dagster;
 mod defects;
+mod eda;
+mod eight;
+mod evidence;
 mod grants;
 mod kill;
 mod life;
@@ -36,6 +39,8 @@ const STORIES: &[Story] = &[
     Story { id: "1.2", services: &["ingestion", "core"], well: ingestion_is_well },
     Story { id: "1.4", services: &["analytics", "core"], well: core_is_well },
     Story { id: "1.5", services: &["dagster-webserver", "dagster-daemon"], well: dagster::is_well },
+    Story { id: "1.6", services: &["analysis-service"], well: analysis_is_well },
+    Story { id: "1.7", services: &["evidence-builder"], well: publications_are_well },
     Story { id: "1.8", services: &[], well: qa_is_well },
 ];
 
@@ -100,6 +105,21 @@ fn core_is_well(site: &Site, applied: bool) {
     let _ = own(site, "bin/practice-core", &["healthy"]).exits(0).prints(engine);
     let _ = own(site, "bin/practice-analytics", &["healthy"]).exits(0);
     lives(site, ".venv/bin/dbt", !applied);
+}
+
+fn analysis_is_well(site: &Site, applied: bool) {
+    let engine = if applied { "\"engine\":\"basic\"" } else { "\"engine\":\"eda\"" };
+    let _ = own(site, "bin/practice-analysis-service", &["get", "/summary"]).exits(0).prints(engine);
+    for (module, stays) in [("sweetviz", false), ("autoviz", false), ("ydata_profiling", false), ("tqdm", true)] {
+        let import = format!("import {module}");
+        let _ = own(site, ".venv-eda/bin/python3", &["-I", "-c", &import]).exits(i32::from(applied && !stays));
+    }
+}
+
+fn publications_are_well(site: &Site, applied: bool) {
+    let title = if applied { "200 <!doctype html><title>Figures" } else { "200 <!doctype html><title>Evidence" };
+    let _ = own(site, "bin/practice-evidence-builder", &["get", "/"]).exits(0).prints(title);
+    lives(site, "bin/npm", !applied);
 }
 
 /// Demands that one process of this program lives, or (`false`) none. The service that starts them is given a moment.

@@ -43,6 +43,8 @@ pub const STORIES: &[Story] = &[
         needs: &[],
         services: &["dagster-webserver", "dagster-daemon"],
     },
+    Story { id: "1.6", guest: ("story_1_6", "story-1-6"), needs: &[], services: &["analysis-service"] },
+    Story { id: "1.7", guest: ("story_1_7", "story-1-7"), needs: &[], services: &["evidence-builder"] },
     Story { id: "1.8", guest: ("story_1_8", "story-1-8"), needs: &[], services: &[] },
 ];
 

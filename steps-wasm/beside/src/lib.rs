@@ -22,6 +22,7 @@ fn attempt() -> Result {
         ["files.list", path] => by_system(fs::read_dir(path)),
         ["files.write", path] => by_system(fs::OpenOptions::new().write(true).open(path)),
         ["files.create", path] => by_system(fs::File::create_new(path)),
+        ["files.remove", path] => by_system(fs::remove_file(path)),
         ["files.replace", path] => by_host(files::replace(path, "beside")),
         ["files.set-aside", path] => by_host(files::set_aside(path)),
         ["files.clear", path] => by_host(files::clear(path)),

@@ -6,6 +6,7 @@
 
 pub mod dagster;
 mod data;
+mod environment;
 
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
@@ -22,15 +23,20 @@ pub const ANALYTICS: &str = "bin/practice-analytics";
 /// Every name of the stand-ins' program: the services, and what they start.
 const PROGRAMS: &[&str] = &[
     ANALYTICS,
+    "bin/practice-analysis-service",
     "bin/practice-api",
     "bin/practice-core",
     "bin/practice-dagster-daemon",
     "bin/practice-dagster-webserver",
     "bin/practice-ingestion",
     "bin/practice-scheduler",
+    ".venv/bin/dagster",
+    "bin/practice-evidence-builder",
+    "bin/npm",
+    "bin/node",
     ".venv/bin/python3",
     ".venv/bin/dbt",
-    ".venv/bin/dagster",
+    ".venv-eda/bin/python3",
 ];
 
 /// The loopback address that the site's services listen on.
@@ -43,7 +49,9 @@ const API_KEY: (&str, &str) = ("config/practice.key", "practice-key");
 const FILES: &[(&str, &str)] = &[
     ("tools/data-services/analytical-engine.js", include_str!("tree/analytical-engine.js")),
     ("tools/data-services/data-ingestion-service.js", include_str!("tree/data-ingestion-service.js")),
+    ("tools/data-services/eda-engine.js", include_str!("tree/eda-engine.js")),
     ("tools/data-services/pyairbyte-wrapper.js", include_str!("tree/pyairbyte-wrapper.js")),
+    ("tools/data-services/publication-engine.js", include_str!("tree/publication-engine.js")),
     ("tools/data-services/security-service.js", include_str!("tree/security-service.js")),
     ("tools/data-services/security-service.stub.js", include_str!("tree/security-service.stub.js")),
     ("tools/data-services/stubs/basic-analysis.js", include_str!("tree/stubs/basic-analysis.js")),
@@ -66,6 +74,11 @@ const FILES: &[(&str, &str)] = &[
     ("dbt_project/target/manifest.json", "{\"nodes\":{}}\n"),
     ("dbt_project/target/.partial_parse", ""),
     ("logs/dbt/dbt.log", "revenue_by_region: 1 of 3 models failed\n"),
+    (".cache/analysis/.index", "1 table\n"),
+    (".cache/analysis/orders.json", "{\"rows\":12400}\n"),
+    (".cache/hypotheses/2024-03.md", "Revenue in the north follows the weather. Ask Kim.\n"),
+    ("evidence_project/package.json", include_str!("tree/evidence/package.json")),
+    ("evidence_project/pages/index.md", include_str!("tree/evidence/index.md")),
     // Another tool's: a bare `target` is no affair of dbt's.
     ("target/release/report", "built\n"),
     ("scripts/stop-analytics.js", include_str!("tree/stop-analytics.js")),
@@ -86,6 +99,25 @@ const FILES: &[(&str, &str)] = &[
     (".cache/queries/2024-03/.partial/revenue-by-hour.json", "{\"engine\":\"duckdb\",\"rows\":"),
 ];
 
+const INDEX: &str = "<!doctype html><title>Evidence</title><h1>Revenue by region</h1>\n";
+
+/// What lies beside what Evidence's last build published.
+const BESIDE: &[(&str, &str)] = &[
+    (".evidence/build/index.html", INDEX),
+    (".evidence/build/.manifest.json", "{}\n"),
+    ("public/robots.txt", "User-agent: *\nAllow: /\n"),
+];
+
+/// What Evidence's last build published, listed in [`MANIFEST`].
+const PUBLISHED: &[(&str, &str)] = &[
+    ("public/index.html", INDEX),
+    ("public/revenue/index.html", "<!doctype html><title>Evidence</title><h1>Revenue by day</h1>\n"),
+    ("public/_app/immutable/start.js", "export const version = 1;\n"),
+];
+
+/// A line a file, as `sha256sum` writes it.
+const MANIFEST: &str = ".evidence/published.sha256";
+
 /// Directories that hold nothing yet: `run` is for the services' pid files, sockets and logs.
 const DIRECTORIES: &[&str] = &["run", ".cache/queries/empty"];
 
@@ -99,6 +131,8 @@ pub fn lay_out(dir: &Path, practice_bin: &Path) -> Result<()> {
     for path in DIRECTORIES {
         make_directory(&dir.join(path))?;
     }
+    publish(dir)?;
+    environment::lay_out(dir)?;
     for (path, text) in FILES {
         write(dir.join(path), text.as_bytes())?;
     }
@@ -123,9 +157,25 @@ pub fn lay_out(dir: &Path, practice_bin: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Writes what a build of Evidence leaves behind: its own folder, the pages, and the manifest of these.
+///
+/// # Errors
+/// When something cannot be written.
+pub fn publish(dir: &Path) -> Result<()> {
+    for (path, text) in BESIDE.iter().chain(PUBLISHED) {
+        write(dir.join(path), text.as_bytes())?;
+    }
+    let lines = PUBLISHED.iter().map(|(path, text)| format!("{}  {path}\n", sha256(text)));
+    write(dir.join(MANIFEST), lines.collect::<String>().as_bytes())
+}
+
 /// How the site writes down that a key may come in: it does not hold the key itself.
 fn session(key: &str) -> String {
-    Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).chain(["\n".to_owned()]).collect()
+    sha256(key) + "\n"
+}
+
+fn sha256(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An address that no other site is likely to have: many can live on one machine.

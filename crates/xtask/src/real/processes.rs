@@ -14,6 +14,7 @@ use std::{
 
 /// Programs that services and scripts run on; what others (an editor) do with a file of the site is their own business.
 const INTERPRETERS: &[&str] = &["node", "python"];
+const NPM: &[u8] = b"/npm-cli.js";
 /// pm2's daemon starts within a second on an idle machine.
 const PM2_LIMIT: Duration = Duration::from_secs(60);
 /// How long what was asked to end may take.
@@ -109,6 +110,11 @@ fn runs_in(dir: &Path, cwd: &Path, line: &[u8]) -> bool {
     if line.windows(daemon.len()).any(|part| part == daemon) {
         return true;
     }
+    // npm names itself after what it does, and works in a folder of the site.
+    let is_npm = line.starts_with(b"npm ") || line.split(|byte| *byte == 0).nth(1).is_some_and(|w| w.ends_with(NPM));
+    if is_npm && cwd.starts_with(dir) {
+        return true;
+    }
     let words = line.split(|byte| *byte == 0).take(2);
     let mut paths = words.filter(|word| word.contains(&b'/')).map(|word| cwd.join(std::ffi::OsStr::from_bytes(word)));
     paths.any(|path| path.starts_with(dir))
@@ -125,6 +131,9 @@ mod tests {
             ("/site", "bin/node\0scripts/healthy.js\0all\0", true),
             ("/", "/site/.venv/bin/python3\0-m\0airbyte\0", true),
             ("/site", ".venv/bin/python3\0.venv/bin/dbt\0run\0", true),
+            ("/site/evidence_project", "npm run build\0\0", true),
+            ("/site/evidence_project", "node\0/lib/npm/bin/npm-cli.js\0run\0", true),
+            ("/elsewhere", "npm run build\0\0", false),
             ("/", "PM2 v7.0.4: God Daemon (/site/.pm2)\0\0", true),
             ("/", "PM2 v7.0.4: God Daemon (/site-2/.pm2)\0\0", false),
             ("/", "node\0/site-2/services/core.js\0", false),

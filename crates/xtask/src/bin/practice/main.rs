@@ -4,25 +4,29 @@
 //! The site is the current directory. Services read their program's name from the site's JavaScript files and really do what
 //! that one would; see each module.
 
+mod analysis;
 mod api;
 mod core;
 mod dagster;
 mod engine;
 mod http;
 mod ingestion;
+mod publication;
 mod scheduler;
 mod service;
 mod site;
 mod worker;
 mod yaml;
 
+use analysis::ANALYSIS;
 use api::API;
 use core::CORE;
 use dagster::{DAEMON, WEBSERVER};
 use ingestion::INGESTION;
+use publication::BUILDER;
 use scheduler::SCHEDULER;
 use service::{ANSWER_TIMEOUT, HEALTH_TIMEOUT, Service};
-use std::{env, process::ExitCode};
+use std::{env, path::Path, process::ExitCode};
 
 const USAGE: &str = "\
 A part of the practice site, which is the current directory; a stand-in, told by the name that it is called by.
@@ -36,9 +40,14 @@ practice-api get PATH [KEY]       asks by HTTP; prints the status and the answer
 practice-ingestion get PATH       likewise
 practice-scheduler get PATH       likewise
 practice-dagster-webserver get PATH   likewise
+practice-analysis-service get PATH, practice-evidence-builder get PATH
+                                  likewise
 python3, dbt, dagster             live until they are stopped
+python3 -I -c CODE                 for `import MODULE`: looks whether its environment has the module
+npm run build                     runs a build of Evidence by node, until that is stopped
 
-NAME is analytics, api, core, dagster-daemon, dagster-webserver, ingestion or scheduler.
+NAME is analysis-service, analytics, api, core, dagster-daemon, dagster-webserver, evidence-builder, ingestion or
+scheduler.
 ";
 
 const ANALYTICS: Service = Service("analytics");
@@ -49,7 +58,7 @@ fn main() -> ExitCode {
     // The file's own name: an argument vector says what it likes.
     let path = env::current_exe().unwrap_or_default();
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let Some(result) = play(name, &args) else {
+    let Some(result) = play(&path, name, &args) else {
         eprint!("{USAGE}");
         return ExitCode::from(2);
     };
@@ -66,18 +75,22 @@ fn main() -> ExitCode {
 }
 
 /// `None` for what there is not.
-fn play(name: &str, args: &[&str]) -> Option<Result<String, String>> {
+fn play(path: &Path, name: &str, args: &[&str]) -> Option<Result<String, String>> {
     let service = match name {
         "practice-analytics" => ANALYTICS,
+        "practice-analysis-service" => ANALYSIS,
         "practice-api" => API,
         "practice-core" => CORE,
         "practice-dagster-daemon" => DAEMON,
         "practice-dagster-webserver" => WEBSERVER,
         "practice-ingestion" => INGESTION,
         "practice-scheduler" => SCHEDULER,
-        "python3" => return Some(worker::CONNECTOR.work(args)),
-        "dbt" => return Some(worker::DBT_RUN.work(args)),
         "dagster" => return Some(worker::DAGSTER_RUN.work(args)),
+        "practice-evidence-builder" => BUILDER,
+        "python3" => return Some(analysis::import(path, args).unwrap_or_else(|| worker::CONNECTOR.work(args))),
+        "dbt" => return Some(worker::DBT_RUN.work(args)),
+        "npm" => return Some(publication::npm(args)),
+        "node" => return Some(publication::node(args)),
         _ => return None,
     };
     Some(match (service.0, args) {
@@ -86,6 +99,8 @@ fn play(name: &str, args: &[&str]) -> Option<Result<String, String>> {
         ("analytics", ["serve"]) => engine::serve(ANALYTICS),
         ("analytics", ["stop-queries"]) => service.ask("stop-queries", ANSWER_TIMEOUT),
         ("analytics", ["query", sql]) => service.ask(&format!("query {}", sql.replace('\n', " ")), ANSWER_TIMEOUT),
+        ("analysis-service", ["serve"]) => analysis::serve(),
+        ("analysis-service", ["get", path]) => http::get(&analysis::address(), path, None),
         ("api", ["serve"]) => api::serve(),
         ("api", ["get", path]) => api::address().and_then(|address| http::get(&address, path, None)),
         ("api", ["get", path, key]) => api::address().and_then(|address| http::get(&address, path, Some(key))),
@@ -93,6 +108,8 @@ fn play(name: &str, args: &[&str]) -> Option<Result<String, String>> {
         ("dagster-daemon", ["serve"]) => dagster::serve_daemon(),
         ("dagster-webserver", ["serve"]) => dagster::serve_web(),
         ("dagster-webserver", ["get", path]) => http::get(&dagster::address(), path, None),
+        ("evidence-builder", ["serve"]) => publication::serve(),
+        ("evidence-builder", ["get", path]) => http::get(&publication::address(), path, None),
         ("ingestion", ["serve"]) => ingestion::serve(),
         ("ingestion", ["get", path]) => http::get(&ingestion::address(), path, None),
         ("scheduler", ["serve"]) => scheduler::serve(),

@@ -1,5 +1,6 @@
 //! The processes that services keep running: they stand in for a connector of PyAirbyte (`python3 -m pyairbyte_wrapper …`),
-//! for a run of dbt (`dbt run …`) and for one of Dagster (`dagster api execute_run …`). They have the real ones' command lines and do nothing but live, in process groups of
+//! for a run of dbt (`dbt run …`), for one of Dagster (`dagster api execute_run …`), and for a build of Evidence (`npm run
+//! build`, see `publication.rs`). They have the real ones' command lines and do nothing but live, in process groups of
 //! their own, and they outlive the service that started them, as the real ones do.
 
 use crate::site;
@@ -53,6 +54,14 @@ pub const DAGSTER_RUN: Worker = Worker {
     program: ".venv/bin/dagster",
     args: &["api", "execute_run", "3d0c5a2e-nightly"],
     lock: "run/dagster.lock",
+};
+
+pub const EVIDENCE_BUILD: Worker = Worker {
+    flag: "evidence_publications",
+    needs: "evidence_project",
+    program: "bin/npm",
+    args: &["run", "build"],
+    lock: "run/evidence-build.lock",
 };
 
 impl Worker {
@@ -122,12 +131,14 @@ impl Worker {
         Ok(())
     }
 
+    /// The lock of the one that a service keeps running.
+    pub fn alone(self) -> Result<File, String> {
+        self.locked()?.ok_or_else(|| "another one runs in this site".to_owned())
+    }
+
     /// Is such a process itself, to its end by a signal: the one that a service keeps running, or with other arguments another.
     pub fn work(self, args: &[&str]) -> Result<String, String> {
-        let mut alive = if args == self.args { self.locked()? } else { None };
-        if alive.is_none() && args == self.args {
-            return Err("another one runs in this site".to_owned());
-        }
+        let mut alive = if args == self.args { Some(self.alone()?) } else { None };
         if let Some(lock) = &mut alive {
             let written = lock.set_len(0).and_then(|()| write!(lock, "{}", process::id()));
             written.map_err(|error| format!("{}: {error}", self.lock))?;

@@ -20,5 +20,7 @@ module.exports = {
     service('analytics', 'services/analytics.js'),
     service('data-ingestion-service', 'services/ingestion.js'),
     service('api', 'services/api.js'),
+    service('analysis-service', 'services/analysis-service.js'),
+    service('evidence-builder', 'services/evidence-builder.js'),
   ],
 };

@@ -1,3 +1,5 @@
+// engine: basic
+//
 // Takes over when story 1.6 is taken back: counts, and guesses nothing.
 'use strict';
 

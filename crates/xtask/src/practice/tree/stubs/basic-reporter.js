@@ -1,3 +1,5 @@
+// engine: basic
+//
 // Takes over when story 1.7 is taken back: a plain page with the figures.
 'use strict';
 
