@@ -44,7 +44,7 @@ fn effects(site: &Site, story: &str) -> Vec<serde_json::Value> {
 #[test]
 fn check_of_what_is_right_is_short() {
     let site = Practice(Site::laid_out(&[]));
-    let _ = site.unship(["policy", "check"]).exits(0).prints("8 files checked: 0 errors, 0 refusals, 0 warnings");
+    let _ = site.unship(["policy", "check"]).exits(0).prints("10 files checked: 0 errors, 0 refusals, 0 warnings");
     let _ = site.unship(["policy", "check", "1.3"]).exits(0);
     let _ = site.unship(["policy", "check", "9.9"]).exits(1).says("story 9.9 has no policy at this site");
     let _ = site.unship(["policy", "check", "../x"]).exits(1).says("is not a story id");
