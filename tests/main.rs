@@ -28,3 +28,4 @@ mod triggers;
 mod trust;
 mod trust_root;
 mod variants;
+mod watch;

@@ -10,6 +10,7 @@ mod images;
 mod inject;
 mod keys;
 mod needs;
+mod operator;
 mod out;
 mod permit;
 mod plans;
@@ -20,9 +21,11 @@ mod session;
 mod signals;
 mod site;
 mod story;
+mod told;
 mod triggers;
 mod trust;
 mod verbs;
+mod watching;
 mod wiring;
 
 use clap::Parser;
@@ -69,6 +72,11 @@ enum Verb {
     Postmortem(verbs::postmortem::Args),
     New(verbs::new::Args),
     Triggers(verbs::triggers::Args),
+    Watch(verbs::watch::Args),
+    Incidents(verbs::incidents::Args),
+    Deny(verbs::deny::Args),
+    Silence(verbs::silence::Args),
+    Pause(verbs::pause::Args),
     Trust(verbs::trust::Args),
 }
 
@@ -104,6 +112,11 @@ fn main() -> ExitCode {
         Verb::Postmortem(args) => verbs::postmortem::run(&context, args),
         Verb::New(args) => verbs::new::run(&context, args),
         Verb::Triggers(args) => verbs::triggers::run(&context, args),
+        Verb::Watch(args) => verbs::watch::run(&context, args),
+        Verb::Incidents(args) => verbs::incidents::run(&context, args),
+        Verb::Deny(args) => verbs::deny::run(&context, args),
+        Verb::Silence(args) => verbs::silence::run(&context, args),
+        Verb::Pause(args) => verbs::pause::run(&context, args),
         Verb::Trust(args) => verbs::trust::run(&context, args),
         Verb::Exec(args) => match verbs::exec::run(&context, args) {
             Ok(status) => return ExitCode::from(status),

@@ -5,6 +5,7 @@
 use crate::{
     error::{CliError, Result},
     site::{Site, read_text},
+    watching,
 };
 use std::path::PathBuf;
 use unship_policy::{Allowed, Approval, ApprovalError, ApprovedPlan, Basis, Sought, approved};
@@ -37,13 +38,13 @@ impl<'a> Permitted<'a> {
         }
         let judge = Judge { plan, site, given, now_ms };
         let accepted = judge.accept_expired()?;
-        judge.weaken()?;
-        if let Some(file) = given.approvals.first().filter(|_| accepted.is_none()) {
+        let weakening = judge.weaken()?;
+        if let Some(file) = given.approvals.first().filter(|_| accepted.is_none() && weakening.is_empty()) {
             return Err(CliError::user(format!("{} approves of nothing that needs it", file.display()))
                 .cause("the plan weakens no safety property, and nothing of its trust has expired")
                 .hint("leave --approval out"));
         }
-        let permission = Permission { allowed: allowed_by(allowed), weakening: Vec::new(), break_glass: accepted };
+        let permission = Permission { allowed: allowed_by(allowed), weakening, break_glass: accepted };
         let permission = (permission != Permission::default()).then_some(permission);
         Ok(Permitted { plan, permission })
     }
@@ -128,9 +129,10 @@ impl Judge<'_, '_> {
         Ok(Some(BreakGlass { reason: reason.to_owned(), people: people.people().to_vec() }))
     }
 
-    fn weaken(&self) -> Result<()> {
+    /// Who approved that it weakens a safety property; nobody where it does not.
+    fn weaken(&self) -> Result<Vec<String>> {
         let plan = self.plan;
-        let Some(needed) = plan.approvals() else { return Ok(()) };
+        let Some(needed) = plan.approvals() else { return Ok(Vec::new()) };
         let refused = |message: &str| {
             plan.weakens
                 .iter()
@@ -153,7 +155,9 @@ impl Judge<'_, '_> {
                 plan.story
             ))
         })?;
-        // What ends it is the daemon's `watch`, which this version does not have.
+        if watching::ends_exposures(self.site) {
+            return Ok(people.people().to_vec());
+        }
         let within = plan.weakens.iter().min_by_key(|weakening| weakening.lapses_after_ms).map(Weakening::lasts);
         Err(refused("nothing on this site would end it in time")
             .cause(format!(
@@ -161,7 +165,7 @@ impl Judge<'_, '_> {
                 people.people().join(" and "),
                 within.unwrap_or_default()
             ))
-            .hint("nothing was changed; this version of unship plans it and does not apply it"))
+            .hint("nothing was changed; `unship watch` takes it back when its time is over: start it, then apply"))
     }
 }
 

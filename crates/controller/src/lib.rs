@@ -2,3 +2,16 @@
 //!
 //! It knows no wasmtime. What takes a story back is handed to it as a port, what decides is `unship-rollback`, what is kept is
 //! `unship-store`; here are sockets, clocks and threads.
+
+pub mod book;
+pub mod clock;
+pub mod daemon;
+mod hands;
+pub mod intake;
+pub mod links;
+pub mod metrics;
+pub mod ports;
+pub mod server;
+pub mod service;
+pub mod sources;
+pub mod wake;

@@ -197,6 +197,11 @@ impl Approval {
         Ok(approval)
     }
 
+    /// Whose signature it claims to bear.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
     fn text(&self) -> String {
         let raw = RawApproval {
             unship_approval: FORMAT,

@@ -2,7 +2,7 @@
 //! metric. The kinds are a closed set, and a key that a kind does not use is an error.
 
 use crate::{
-    FileError, Name,
+    FileError, HttpUrl, Name,
     tables::{duration, name, relative_file},
 };
 use serde::Deserialize;
@@ -32,10 +32,21 @@ pub enum FeedSource {
     },
     /// The machine's memory that is in use, as a ratio.
     HostMemory,
+    /// 1 when a process of this executable and these arguments lives, else 0.
+    ProcessAlive {
+        /// As for `ProcessMemory`.
+        exe: Option<String>,
+        /// As for `ProcessMemory`.
+        args: Vec<String>,
+    },
     /// How often pm2 has started this service again: a counter.
     Pm2Restarts {
         /// Its name in pm2.
         service: Name,
+        /// pm2's folder, relative to the site.
+        home: String,
+        /// pm2 itself: relative to the site, or a name without `/` in the fixed `PATH`.
+        program: String,
     },
     /// The newest `run_results.json` of dbt.
     DbtResults {
@@ -62,6 +73,42 @@ pub enum FeedSource {
         timeout: Duration,
         /// Which number of the answer.
         value: ProbeValue,
+    },
+    /// A connection to this address: it is opened and closed, nothing is sent.
+    TcpProbe {
+        /// `host:port`.
+        address: String,
+        /// How long it may take.
+        timeout: Duration,
+        /// Which number of it.
+        value: ProbeValue,
+    },
+    /// A page of metrics in the text of OpenMetrics or Prometheus. Feeds of one address and rhythm share a look.
+    Scrape {
+        /// `http://…` or `https://…`.
+        url: String,
+        /// How long it may take.
+        timeout: Duration,
+        /// What the metric is called there.
+        select: String,
+        /// Only series with these labels.
+        labels: BTreeMap<String, String>,
+    },
+    /// An instant query to the HTTP API of Prometheus.
+    Prometheus {
+        /// Where its API is: what stands before `/api/v1/query`.
+        url: String,
+        /// How long it may take.
+        timeout: Duration,
+        /// The query, in PromQL.
+        query: String,
+    },
+    /// What Alertmanager posts to the daemon: 1 when this alert fires, 0 when it is resolved.
+    Alertmanager {
+        /// Its label `alertname`.
+        alert: String,
+        /// Only alerts with these labels.
+        labels: BTreeMap<String, String>,
     },
     /// A file of the site.
     FileCheck {
@@ -103,12 +150,12 @@ pub enum DbtValue {
     Seconds,
 }
 
-/// A number of an HTTP answer.
+/// A number of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeValue {
-    /// 1 when it answered with a status below 400 in time, else 0.
+    /// 1 when it answered in time, over HTTP with a status below 400; else 0.
     Up,
-    /// Seconds until the whole answer was there; the timeout when it was not.
+    /// Seconds until the whole answer, or the connection, was there; the timeout when it was not.
     Seconds,
 }
 
@@ -151,17 +198,37 @@ pub(crate) struct RawFeed {
     timeout: Option<Spanned<String>>,
     argv: Option<Spanned<Vec<String>>>,
     contains: Option<Spanned<String>>,
+    home: Option<Spanned<String>>,
+    program: Option<Spanned<String>>,
+    address: Option<Spanned<String>>,
+    select: Option<Spanned<String>>,
+    labels: Option<Spanned<BTreeMap<Spanned<String>, Spanned<String>>>>,
+    query: Option<Spanned<String>>,
+    alert: Option<Spanned<String>>,
 }
+
+/// How often a feed looks.
+const EVERY_MIN: Duration = Duration::from_millis(100);
+const EVERY_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long a look takes at most.
+const TIMEOUT_MAX: Duration = Duration::from_secs(600);
+/// Bytes of a query or of an alert's name at most.
+const TEXT_BYTES_MAX: usize = 4096;
 
 /// Kind, the keys that it uses beside `kind` and `metric`. What is behind `?` may be left out.
 const KINDS: &[(&str, &[&str])] = &[
     ("process-memory", &["every", "exe?", "args?"]),
     ("host-memory", &["every"]),
-    ("pm2-restarts", &["every", "service"]),
+    ("process-alive", &["every", "exe?", "args?"]),
+    ("pm2-restarts", &["every", "service", "home?", "program?"]),
     ("dbt-results", &["every", "file", "value"]),
     ("build-status", &["every", "file"]),
     ("build-duration", &["every", "file"]),
     ("http-probe", &["every", "url", "timeout", "value"]),
+    ("tcp-probe", &["every", "address", "timeout", "value"]),
+    ("scrape", &["every", "url", "timeout", "select?", "labels?"]),
+    ("prometheus", &["every", "url", "timeout", "query"]),
+    ("alertmanager", &["alert", "labels?"]),
     ("file-check", &["every", "file", "value"]),
     ("command", &["every", "argv", "timeout", "value"]),
     ("log-count", &["every", "file", "contains"]),
@@ -193,21 +260,43 @@ impl RawFeed {
         self.keys_fit(kind, keys)?;
         let metric = self.metric()?;
         let counts = matches!(kind, "pm2-restarts" | "log-count");
-        if counts != metric.ends_with("_total") && kind != "push" && kind != "command" {
+        // What these give may be a counter or not: nobody but the site knows.
+        let may_count = matches!(kind, "push" | "command" | "scrape" | "prometheus");
+        if counts != metric.ends_with("_total") && !may_count {
             let rule = if counts { "ends in" } else { "does not end in" };
             let message = format!("the metric of a `{kind}` feed {rule} `_total`: by that a counter is known");
             return Err(FileError::at(self.metric.span(), message));
         }
         let source = match kind {
-            "process-memory" => self.process_memory()?,
+            "process-memory" => {
+                let (exe, args) = self.processes()?;
+                FeedSource::ProcessMemory { exe, args }
+            }
+            "process-alive" => {
+                let (exe, args) = self.processes()?;
+                FeedSource::ProcessAlive { exe, args }
+            }
             "host-memory" => FeedSource::HostMemory,
-            "pm2-restarts" => FeedSource::Pm2Restarts { service: name(self.service.as_ref().expect("checked"))? },
+            "pm2-restarts" => self.pm2_restarts()?,
             "dbt-results" => FeedSource::DbtResults { file: self.file()?, value: self.value(DBT)? },
             "build-status" => FeedSource::BuildStatus { file: self.file()? },
             "build-duration" => FeedSource::BuildDuration { file: self.file()? },
             "http-probe" => {
                 FeedSource::HttpProbe { url: self.url()?, timeout: self.timeout()?, value: self.value(PROBE)? }
             }
+            "tcp-probe" => {
+                FeedSource::TcpProbe { address: self.address()?, timeout: self.timeout()?, value: self.value(PROBE)? }
+            }
+            "scrape" => FeedSource::Scrape {
+                url: self.url()?,
+                timeout: self.timeout()?,
+                select: self.select.as_ref().map_or_else(|| Ok(metric.clone()), foreign_metric)?,
+                labels: self.labels()?,
+            },
+            "prometheus" => {
+                FeedSource::Prometheus { url: self.url()?, timeout: self.timeout()?, query: self.text(&self.query)? }
+            }
+            "alertmanager" => FeedSource::Alertmanager { alert: self.text(&self.alert)?, labels: self.labels()? },
             "file-check" => FeedSource::FileCheck { file: self.file()?, value: self.value(FILE)? },
             "command" => FeedSource::Command {
                 argv: crate::outside::argv(self.argv.as_ref().expect("checked"))?,
@@ -217,7 +306,7 @@ impl RawFeed {
             "log-count" => FeedSource::LogCount { file: self.file()?, contains: self.contains()? },
             _ => FeedSource::Push,
         };
-        Ok(Feed { metric, every: self.every.as_ref().map(duration).transpose()?, source })
+        Ok(Feed { metric, every: self.every()?, source })
     }
 
     /// Every key that the kind needs is there, and none that it does not use.
@@ -233,6 +322,13 @@ impl RawFeed {
             ("timeout", self.timeout.as_ref().map(Spanned::span)),
             ("argv", self.argv.as_ref().map(Spanned::span)),
             ("contains", self.contains.as_ref().map(Spanned::span)),
+            ("home", self.home.as_ref().map(Spanned::span)),
+            ("program", self.program.as_ref().map(Spanned::span)),
+            ("address", self.address.as_ref().map(Spanned::span)),
+            ("select", self.select.as_ref().map(Spanned::span)),
+            ("labels", self.labels.as_ref().map(Spanned::span)),
+            ("query", self.query.as_ref().map(Spanned::span)),
+            ("alert", self.alert.as_ref().map(Spanned::span)),
         ];
         for (key, span) in given {
             let is_needed = keys.contains(&key);
@@ -252,24 +348,43 @@ impl RawFeed {
 
     fn metric(&self) -> Result<String, FileError> {
         let text = self.metric.get_ref();
-        let good = (1..=256).contains(&text.len())
-            && !text.starts_with(|c: char| c.is_ascii_digit())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if good {
+        if is_name(text) {
             return Ok(text.clone());
         }
         Err(FileError::at(self.metric.span(), "a metric's name is letters, digits and `_`, no digit first"))
     }
 
-    fn process_memory(&self) -> Result<FeedSource, FileError> {
+    fn every(&self) -> Result<Option<Duration>, FileError> {
+        let Some(raw) = &self.every else { return Ok(None) };
+        let every = duration(raw)?;
+        if (EVERY_MIN..=EVERY_MAX).contains(&every) {
+            return Ok(Some(every));
+        }
+        Err(FileError::at(raw.span(), "a feed looks once in 100 ms to 7 d"))
+    }
+
+    /// Executable and arguments, of which one at least is there.
+    fn processes(&self) -> Result<(Option<String>, Vec<String>), FileError> {
         let args = self.args.as_ref().map(|a| a.get_ref().clone()).unwrap_or_default();
         let exe = self.exe.as_ref().map(|e| e.get_ref().clone());
         if exe.is_none() && args.is_empty() {
-            let message = "a `process-memory` feed with neither `exe` nor `args` means every process";
+            let message = format!("a `{}` feed with neither `exe` nor `args` means every process", self.kind.get_ref());
             return Err(FileError::at(self.kind.span(), message)
                 .help("name the executable, or arguments that only the meant process has"));
         }
-        Ok(FeedSource::ProcessMemory { exe, args })
+        Ok((exe, args))
+    }
+
+    fn pm2_restarts(&self) -> Result<FeedSource, FileError> {
+        let program = self.program.as_ref().map_or_else(|| "pm2".to_owned(), |p| p.get_ref().clone());
+        if let Some(raw) = self.program.as_ref().filter(|p| p.get_ref().is_empty() || p.get_ref().contains('\0')) {
+            return Err(FileError::at(raw.span(), "a program is wanted here"));
+        }
+        Ok(FeedSource::Pm2Restarts {
+            service: name(self.service.as_ref().expect("checked"))?,
+            home: self.home.as_ref().map_or_else(|| Ok(".pm2".to_owned()), relative_file)?,
+            program,
+        })
     }
 
     fn file(&self) -> Result<String, FileError> {
@@ -277,7 +392,12 @@ impl RawFeed {
     }
 
     fn timeout(&self) -> Result<Duration, FileError> {
-        duration(self.timeout.as_ref().expect("checked"))
+        let raw = self.timeout.as_ref().expect("checked");
+        let timeout = duration(raw)?;
+        if timeout > TIMEOUT_MAX {
+            return Err(FileError::at(raw.span(), "a look takes at most 10 m"));
+        }
+        Ok(timeout)
     }
 
     fn url(&self) -> Result<String, FileError> {
@@ -285,16 +405,54 @@ impl RawFeed {
         let rest = url.get_ref().strip_prefix("http://").or_else(|| url.get_ref().strip_prefix("https://"));
         let good =
             rest.is_some_and(|r| !r.is_empty() && !r.starts_with('/') && r.chars().all(|c| c.is_ascii_graphic()));
-        if good {
-            return Ok(url.get_ref().clone());
+        let wanted = || FileError::at(url.span(), "an address such as `http://127.0.0.1:3000/health` is wanted here");
+        if !good {
+            return Err(wanted());
         }
-        Err(FileError::at(url.span(), "an address such as `http://127.0.0.1:3000/health` is wanted here"))
+        HttpUrl::parse(url.get_ref()).map_err(|why| wanted().help(why))?;
+        Ok(url.get_ref().clone())
+    }
+
+    fn address(&self) -> Result<String, FileError> {
+        let raw = self.address.as_ref().expect("checked");
+        let text = raw.get_ref();
+        // A host and a port are what stands in a URL between `//` and `/`; a port is not optional here.
+        let is_good = HttpUrl::parse(&format!("http://{text}/")).is_ok() && !text.contains(['/', '?', '#']);
+        let has_port = text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port != 0));
+        if is_good && has_port {
+            return Ok(text.clone());
+        }
+        Err(FileError::at(raw.span(), "a host with its port, such as `127.0.0.1:5432`, is wanted here"))
+    }
+
+    /// Label → value that a series or an alert must have.
+    fn labels(&self) -> Result<BTreeMap<String, String>, FileError> {
+        let mut all = BTreeMap::new();
+        let Some(raw) = &self.labels else { return Ok(all) };
+        for (label, value) in raw.get_ref() {
+            if !is_name(label.get_ref()) || label.get_ref() == "__name__" {
+                return Err(FileError::at(label.span(), "a label's name is letters, digits and `_`, no digit first"));
+            }
+            if value.get_ref().is_empty() {
+                return Err(FileError::at(value.span(), "an empty label is none: a value is wanted here"));
+            }
+            all.insert(label.get_ref().clone(), value.get_ref().clone());
+        }
+        Ok(all)
+    }
+
+    fn text(&self, raw: &Option<Spanned<String>>) -> Result<String, FileError> {
+        let raw = raw.as_ref().expect("checked");
+        if raw.get_ref().trim().is_empty() || raw.get_ref().len() > TEXT_BYTES_MAX {
+            return Err(FileError::at(raw.span(), format!("a text of 1 to {TEXT_BYTES_MAX} bytes is wanted here")));
+        }
+        Ok(raw.get_ref().clone())
     }
 
     fn contains(&self) -> Result<String, FileError> {
         let text = self.contains.as_ref().expect("checked");
-        if text.get_ref().is_empty() || text.get_ref().contains('\n') {
-            return Err(FileError::at(text.span(), "a text within one line is wanted here"));
+        if text.get_ref().is_empty() || text.get_ref().contains('\n') || text.get_ref().len() > TEXT_BYTES_MAX {
+            return Err(FileError::at(text.span(), "a text within one line is wanted here, of at most 4096 bytes"));
         }
         Ok(text.get_ref().clone())
     }
@@ -307,6 +465,21 @@ impl RawFeed {
             FileError::at(value.span(), message).help(format!("its values are {names}"))
         })
     }
+}
+
+/// Whether `text` can be a metric's or a label's name in a policy.
+fn is_name(text: &str) -> bool {
+    (1..=256).contains(&text.len())
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// A metric's name as others write it: `:` stands in those of recording rules.
+fn foreign_metric(raw: &Spanned<String>) -> Result<String, FileError> {
+    if is_name(&raw.get_ref().replace(':', "_")) {
+        return Ok(raw.get_ref().clone());
+    }
+    Err(FileError::at(raw.span(), "a metric's name is letters, digits, `_` and `:`, no digit first"))
 }
 
 const DBT: &[(&str, DbtValue)] = &[

@@ -1,15 +1,17 @@
 //! `policies/site.toml`: what belongs to no one story.
 
 use crate::{
-    Feed, FileError, Name, PostMortemPolicy, Trigger,
+    DecisionPolicy, Feed, FileError, Name, PostMortemPolicy, Trigger, WatchPolicy,
     calls::{RawGitMeaning, RawHttpMeaning},
+    decision::RawDecision,
     feed::{RawFeed, feeds},
     meaning::Limits,
-    post_mortem::RawPostMortem,
     outside::{RawCommand, RawSelector, RawService},
+    post_mortem::RawPostMortem,
     safety::RawSafety,
     tables::{Definitions, RawDefinitions, RawFlagsMeaning, RawLimits, duration},
     trigger::{RawTrigger, triggers},
+    watch::RawWatch,
 };
 use serde::Deserialize;
 use std::{collections::BTreeMap, time::Duration};
@@ -36,6 +38,10 @@ pub struct SitePolicy {
     pub triggers: Vec<Trigger>,
     /// What follows a rollback, and who does it.
     pub post_mortem: PostMortemPolicy,
+    /// What follows from an incident.
+    pub decision: DecisionPolicy,
+    /// How the daemon runs.
+    pub watch: WatchPolicy,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +71,10 @@ struct RawSitePolicy {
     trigger: Vec<Spanned<RawTrigger>>,
     #[serde(rename = "post-mortem")]
     post_mortem: Option<RawPostMortem>,
+    #[serde(default)]
+    decision: RawDecision,
+    #[serde(default)]
+    watch: RawWatch,
 }
 
 #[derive(Deserialize)]
@@ -110,7 +120,12 @@ impl SitePolicy {
             limits: raw.limits.over(&Limits::default())?,
             feeds: feeds(&raw.feeds)?,
             triggers: triggers(&raw.trigger, true)?,
-            post_mortem: raw.post_mortem.as_ref().map_or_else(|| Ok(PostMortemPolicy::default()), RawPostMortem::parse)?,
+            post_mortem: raw
+                .post_mortem
+                .as_ref()
+                .map_or_else(|| Ok(PostMortemPolicy::default()), RawPostMortem::parse)?,
+            decision: raw.decision.parse()?,
+            watch: raw.watch.parse()?,
         })
     }
 }

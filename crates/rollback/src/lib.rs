@@ -8,6 +8,8 @@ pub mod chart;
 mod checklist;
 mod effect;
 mod execute;
+pub mod incident;
+pub mod machine;
 mod permission;
 mod plan;
 mod ports;

@@ -5,6 +5,7 @@
 //!   write.
 //! - [`Checkpoint`]: the signed head of the journal, which shows a tail that was cut and a copy that went its own way.
 //! - [`RunImages`]: what a run must keep so that its effects can be taken back: things moved away, ranges overwritten.
+//! - [`WatchStore`]: what the daemon keeps: a journal of its own, what people hand in.
 //! - [`CodeCache`]: precompiled code, authenticated in the sealed memory from which it is mapped.
 //!
 //! The store knows bytes, not meanings: record types belong to the crate that writes them. No wasmtime, no async
@@ -20,7 +21,9 @@ mod journal;
 mod lock;
 mod name;
 mod note;
+mod signed;
 mod site;
+mod watch;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use code::{CodeCache, CodeError};
@@ -32,4 +35,6 @@ pub use journal::{
 };
 pub use lock::{LockError, RunLock};
 pub use name::BadName;
-pub use site::{SiteError, SiteStore, Verified};
+pub use signed::Verified;
+pub use site::{SiteError, SiteStore};
+pub use watch::WatchStore;

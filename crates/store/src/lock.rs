@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 use crate::dir::Dir;
 use crate::error::{IoError, Naming};
 
-pub(crate) const LOCK_FILE: &str = "lock";
+const LOCK_FILE: &str = "lock";
 
 /// Proof that this process alone may change the site. Dropping it, or dying, gives it back.
 ///
@@ -66,6 +66,19 @@ impl Drop for RunLock {
     fn drop(&mut self) {
         // So that a later reader does not see a pid that may belong to somebody else by then. Only a message depends on it.
         let _ = self.file.set_len(0);
+    }
+}
+
+/// Who has the lock of this directory, if anybody: their pid, where it could be read.
+///
+/// For a moment it is held in common with others who look; a holder who comes at that very moment is refused and tries again.
+pub(crate) fn holder_in(dir: &Dir) -> Result<Option<Option<u32>>, IoError> {
+    let path = dir.path().join(LOCK_FILE);
+    let Some(mut file) = dir.open_if_there(LOCK_FILE)? else { return Ok(None) };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(read_pid(&mut file))),
+        Err(TryLockError::Error(e)) => Err(IoError::new("look at the lock", path, e)),
     }
 }
 

@@ -1,33 +1,28 @@
 //! `SITE/.unship/`: what is in it, who may touch it, which version it has.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
-
-use crate::checkpoint::{Checkpoint, CheckpointError, CheckpointKey, Signed};
+use crate::checkpoint::CheckpointError;
 use crate::code::CodeCache;
 use crate::dir::{Dir, FOREIGN, OPEN};
 use crate::error::{IoError, Naming};
 use crate::images::{ImageError, RunImages, SpaceLimit};
-use crate::journal::{self, Entries, Journal, JournalError, JournalOptions, Record, Report, SiteId};
+use crate::journal::{Entries, Journal, JournalError, Record, SiteId};
 use crate::lock::{LockError, RunLock};
-use crate::note::NOTE_BYTES_MAX;
+use crate::signed::{SignedJournal, Verified};
+use crate::watch::WatchStore;
 
 /// The store's directory inside a site.
 const STORE: &str = ".unship";
 const FORMAT_FILE: &str = "format";
 const IGNORE_FILE: &str = ".gitignore";
-const JOURNAL_FILE: &str = "journal";
 const TRUST_FILE: &str = "trust";
 /// More than it takes to name a version and its digest.
 const TRUST_BYTES_MAX: u64 = 256;
 const KEY_FILE: &str = "key";
-const CHECKPOINT_FILE: &str = "checkpoint";
-const PUBLIC_KEY_FILE: &str = "checkpoint.pub";
 const CODE: &str = "code";
 const IMAGES: &str = "images";
 const TRASH: &str = "trash";
@@ -82,23 +77,13 @@ pub enum SiteError {
     Journal(#[from] JournalError),
 }
 
-/// A journal that was read from end to end and compared with its checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
-    /// What the journal looks like.
-    pub report: Report,
-    /// The checkpoint with which it was compared.
-    pub checkpoint: Checkpoint,
-    /// How many records are newer than that: of a run in flight, or of one that ended before it was signed.
-    pub newer: u64,
-}
-
 /// The opened store of one site.
 #[derive(Debug)]
 pub struct SiteStore {
     dir: Dir,
     id: SiteId,
     key: [u8; 32],
+    journal: SignedJournal,
 }
 
 impl SiteStore {
@@ -119,23 +104,13 @@ impl SiteStore {
         if dir.open_if_there(KEY_FILE)?.is_none() {
             dir.write_atomic(KEY_FILE, &[&random::<32>(&dir)?])?;
         }
-        let id = match dir.open_if_there(JOURNAL_FILE)? {
-            Some(_) => crate::journal::verify(&dir.path().join(JOURNAL_FILE))?.site,
-            None => {
-                let id = SiteId::new(random(&dir)?);
-                Journal::create_in(&dir, JOURNAL_FILE, id, JournalOptions::default())?;
-                id
-            }
+        let id = match SignedJournal::id_in(&dir)? {
+            Some(id) => id,
+            None => SiteId::new(random(&dir)?),
         };
         let key =
             read_key(&dir)?.ok_or_else(|| SiteError::Incomplete { path: dir.path().to_owned(), file: KEY_FILE })?;
-        let key = CheckpointKey::of(id, &key);
-        dir.write_atomic(PUBLIC_KEY_FILE, &[key.public_line().as_bytes()])?;
-        // One that is there may say more than this one would.
-        if dir.open_if_there(CHECKPOINT_FILE)?.is_none() {
-            let first = Checkpoint { records: 0, head: journal::genesis(id) };
-            dir.write_atomic(CHECKPOINT_FILE, &[key.sign(&first).as_bytes()])?;
-        }
+        SignedJournal::new(dir.try_clone()?, id, &key).complete()?;
         // Last: a store is one once it says so.
         dir.write_atomic(FORMAT_FILE, &[format!("unship-store {VERSION} {id}\n").as_bytes()])?;
         site_dir.flush()?;
@@ -168,7 +143,8 @@ impl SiteStore {
             }
         };
         let key = read_key(&dir)?.ok_or_else(|| incomplete(KEY_FILE))?;
-        Ok(Self { dir, id, key })
+        let journal = SignedJournal::new(dir.try_clone()?, id, &key);
+        Ok(Self { dir, id, key, journal })
     }
 
     /// The site's identity, which its journal carries too.
@@ -183,7 +159,7 @@ impl SiteStore {
 
     /// Where the journal is. [`verify`](crate::verify) and [`read`](crate::read) look at it alone, without its checkpoint.
     pub fn journal_path(&self) -> PathBuf {
-        self.dir.path().join(JOURNAL_FILE)
+        self.journal.path()
     }
 
     /// Takes the lock of this site's runs without waiting.
@@ -194,15 +170,21 @@ impl SiteStore {
         RunLock::try_take(&self.dir)
     }
 
+    /// Whether a run is at work: somebody has the lock of this site's runs.
+    ///
+    /// # Errors
+    /// Where the lock cannot be looked at.
+    pub fn is_locked(&self) -> Result<bool, IoError> {
+        Ok(crate::lock::holder_in(&self.dir)?.is_some())
+    }
+
     /// Opens the journal for appending, see [`Journal::open_replaying`], and compares it with its checkpoint.
     ///
     /// # Errors
     /// Also where the journal is missing: it is never made anew for a store that once had one. Where it is not what its
     /// checkpoint speaks of, nothing is changed.
     pub fn journal(&self, visit: &mut dyn FnMut(Record<'_>)) -> Result<Journal, JournalError> {
-        let file = self.dir.open_file(JOURNAL_FILE, OFlags::RDWR)?;
-        let signed = || Ok(Some(self.signed()?));
-        Journal::open_file(file, &self.journal_path(), self.id, JournalOptions::default(), &signed, visit)
+        self.journal.open(visit)
     }
 
     /// Reads the journal's records in order, as [`read`](crate::read) does, and compares with the checkpoint on the way.
@@ -210,10 +192,7 @@ impl SiteStore {
     /// # Errors
     /// As [`verify`](crate::verify), and [`JournalError::Checkpoint`]; a cut shows after the last record.
     pub fn records(&self) -> Result<Entries, JournalError> {
-        // Before the journal is opened, so that a run that goes on meanwhile makes the journal the newer of the two.
-        let signed = self.signed();
-        let scanner = journal::scan_of(&self.journal_path(), self.id)?;
-        Entries::against(scanner, signed?)
+        self.journal.records()
     }
 
     /// Checks the journal from end to end, compares it with its checkpoint and, if `kept` is given, with that one, which
@@ -222,19 +201,7 @@ impl SiteStore {
     /// # Errors
     /// As [`verify`](crate::verify), and [`JournalError::Checkpoint`] says what a checkpoint shows.
     pub fn verify(&self, kept: Option<&Path>) -> Result<Verified, JournalError> {
-        let signed = self.signed();
-        let scanner = journal::scan_of(&self.journal_path(), self.id)?;
-        let mut all = vec![signed?];
-        if let Some(path) = kept {
-            let mut note = Vec::new();
-            let file = File::open(path).naming("open", path)?;
-            file.take(NOTE_BYTES_MAX as u64 + 1).read_to_end(&mut note).naming("read", path)?;
-            all.push(self.checkpoint_key().open(&note, path)?);
-        }
-        let checkpoint = all[all.len() - 1].checkpoint;
-        let report = journal::verify_against(scanner, all)?;
-        let newer = report.records - checkpoint.records;
-        Ok(Verified { report, checkpoint, newer })
+        self.journal.verify(kept)
     }
 
     /// Signs the head of what is durable of `journal`, this site's, as the new checkpoint: call it after the last record
@@ -243,43 +210,23 @@ impl SiteStore {
     /// # Errors
     /// Also where the present checkpoint cannot be trusted or speaks of another journal: it is never papered over.
     pub fn sign_checkpoint(&self, journal: &Journal) -> Result<(), CheckpointError> {
-        let (records, head) = journal.durable();
-        let Signed { path, checkpoint: present } = self.signed()?;
-        if present.records >= records {
-            return match present.records == records && present.head != head {
-                true => Err(CheckpointError::Forked { path, at: records }),
-                false => Ok(()),
-            };
-        }
-        let note = self.checkpoint_key().sign(&Checkpoint { records, head });
-        // Without a flush of the directory: a loss of power may bring the older checkpoint back, which stays valid.
-        Ok(self.dir.replace(CHECKPOINT_FILE, &[note.as_bytes()])?)
+        self.journal.sign(journal)
     }
 
-    fn checkpoint_key(&self) -> CheckpointKey {
-        CheckpointKey::of(self.id, &self.key)
+    /// What the daemon keeps, made if need be.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn watch(&self) -> Result<WatchStore, JournalError> {
+        WatchStore::create(&self.dir, self.id, &self.key)
     }
 
-    /// The present checkpoint, its signature checked.
-    fn signed(&self) -> Result<Signed, CheckpointError> {
-        let key = self.checkpoint_key();
-        let read = |name, bytes_max: usize| {
-            let path = self.dir.path().join(name);
-            match self.dir.read_small(name, bytes_max as u64 + 1)? {
-                Some(content) => Ok((path, content)),
-                None => Err(CheckpointError::Missing { path }),
-            }
-        };
-        let public = key.public_line();
-        let (path, found) = read(PUBLIC_KEY_FILE, public.len())?;
-        if found != public.as_bytes() {
-            return Err(CheckpointError::Untrusted {
-                path,
-                why: "it is not the public key of this site's checkpoints",
-            });
-        }
-        let (path, note) = read(CHECKPOINT_FILE, NOTE_BYTES_MAX)?;
-        key.open(&note, &path)
+    /// What the daemon keeps; `None` where none has ever watched this site.
+    ///
+    /// # Errors
+    /// Where it cannot be opened.
+    pub fn watched(&self) -> Result<Option<WatchStore>, JournalError> {
+        WatchStore::open(&self.dir, self.id, &self.key)
     }
 
     /// What [`accept_root`](Self::accept_root) wrote last; `None` for a site that never did. The bytes are the caller's.

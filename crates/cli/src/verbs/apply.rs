@@ -52,6 +52,9 @@ pub struct Args {
     /// wrong or missing signature, or a revoked one
     #[arg(long, value_name = "REASON")]
     break_glass: Option<String>,
+    /// The run's id, for whoever must know it before it begins
+    #[arg(long, value_name = "RUN", hide = true)]
+    run_id: Option<String>,
     /// On a rehearsal site: fail@STEP, kill@RECORD[.BOUNDARY], undo-fail@STEP/N or repeat@STEP
     #[arg(long, value_name = "FAULT")]
     inject: Vec<Fault>,
@@ -70,7 +73,10 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let conditions = Conditions::look(&session.site, &policy, &session.history)?;
     let story = plan::load(&session.site, &session.store, &args.story, args.variant.as_deref())?;
     let clock_ms = SystemClock.now_ms();
-    let run = fresh_id(&session, clock_ms)?;
+    let run = match &args.run_id {
+        Some(id) => given_id(&session, id)?,
+        None => fresh_id(&session, clock_ms)?,
+    };
     let apply = Apply { run, session: &session, story: &story, policy: &policy, clock_ms };
     apply.demand_needs(&conditions)?;
     let plan = apply.plan(&args.story)?;
@@ -93,6 +99,15 @@ fn fresh_id(session: &Session, clock_ms: u64) -> Result<RunId> {
         if session.history.run(id.as_str()).is_err() {
             return Ok(id);
         }
+    }
+}
+
+/// An id that was chosen before, which no run may have yet.
+fn given_id(session: &Session, text: &str) -> Result<RunId> {
+    let id = RunId::new(text).ok_or_else(|| CliError::user(format!("{text:?} is not a run's id")))?;
+    match session.history.run(text) {
+        Ok(_) => Err(CliError::refused(format!("there was a run {id} already"))),
+        Err(_) => Ok(id),
     }
 }
 

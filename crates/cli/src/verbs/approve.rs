@@ -1,4 +1,5 @@
-//! `unship approve DIGEST`: a person's signed word that a plan may weaken a safety property, or rest on something expired.
+//! `unship approve DIGEST`: a person's signed word that a plan may weaken a safety property, rest on something expired, or be
+//! carried out by the daemon that asks for it.
 
 use crate::{
     context::Context,
@@ -8,15 +9,19 @@ use crate::{
     out::time,
     plans,
     site::{Site, story_id},
+    watching,
     wiring::SystemClock,
 };
 use std::{fs::OpenOptions, io::Write as _, path::PathBuf, time::Duration};
 use unship_policy::{Digest, PublicKey, Statement};
-use unship_rollback::{Clock as _, Plan};
+use unship_rollback::{
+    Clock as _, Plan,
+    incident::{Incident, IncidentId, Wish},
+};
 
 /// Signs an approval of one exact plan, for `apply --approval FILE`. It counts on this site alone, for this plan of this
 /// story and variant alone, until it expires. The key must hold the role `approver` in the trust root; a plan needs
-/// approvals by different people. Look at the plan first: its digest is what `unship plan STORY --variant NAME` prints.
+/// approvals by different people. Where an incident of `unship watch` waits for this very plan, it goes there. Look at the plan first: its digest is what `unship plan STORY --variant NAME` prints.
 #[derive(clap::Args)]
 pub struct Args {
     /// The plan's digest
@@ -25,7 +30,7 @@ pub struct Args {
     #[arg(long, value_name = "STORY")]
     story: String,
     /// The plan's variant
-    #[arg(long, value_name = "NAME", required_unless_present = "break_glass")]
+    #[arg(long, value_name = "NAME")]
     variant: Option<String>,
     /// Approve that what has expired is accepted, and not that something is weakened
     #[arg(long)]
@@ -38,9 +43,12 @@ pub struct Args {
     expires_in: Duration,
     #[command(flatten)]
     signer: SignerArgs,
-    /// Where the approval goes; an existing file is never overwritten
+    /// Where the approval goes; an existing file is never overwritten. Not needed where an incident of `unship watch` waits for it
     #[arg(long, short, value_name = "FILE")]
-    output: PathBuf,
+    output: Option<PathBuf>,
+    /// The incident that it is for; otherwise the one that waits for this very plan
+    #[arg(long, value_name = "INCIDENT")]
+    incident: Option<String>,
 }
 
 /// Runs the verb.
@@ -58,7 +66,12 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     }
     let story = policy.id;
     let known = plans::find(&plan);
-    demand_same(args, known.as_ref())?;
+    let incident = waiting(args, &site, &plan)?;
+    demand_same(args, known.as_ref(), incident.is_some())?;
+    if args.output.is_none() && incident.is_none() {
+        return Err(CliError::user("no incident waits for an approval of this plan, so it has to go into a file")
+            .hint("`--output FILE` names it; `unship incidents` lists what people are asked"));
+    }
     let key = args.signer.signer()?;
     let owner = owner(&site, &key.public())?;
     let approved_ms = SystemClock.now_ms();
@@ -74,12 +87,14 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         expires_ms: approved_ms.saturating_add(term_ms),
     };
     let text = statement.sign(&*key).map_err(|e| CliError::user("that cannot be approved").because(&e))?;
-    let cannot = |e: &std::io::Error| {
-        CliError::user(format!("{} cannot be made (an existing file is never overwritten)", args.output.display()))
-            .because(e)
-    };
-    let mut file = OpenOptions::new().write(true).create_new(true).open(&args.output).map_err(|e| cannot(&e))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|e| cannot(&e))?;
+    if let Some(output) = &args.output {
+        let cannot = |e: &std::io::Error| {
+            CliError::user(format!("{} cannot be made (an existing file is never overwritten)", output.display()))
+                .because(e)
+        };
+        let mut file = OpenOptions::new().write(true).create_new(true).open(output).map_err(|e| cannot(&e))?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|e| cannot(&e))?;
+    }
     match &known {
         Some(plan) => {
             for weakening in &plan.weakens {
@@ -91,6 +106,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         }
         None => context.out.note("the plan was not made here, so what it does was not shown by this command"),
     }
+    if let Some(incident) = incident.clone() {
+        watching::hand_in(context, &site, owner, Wish::Approve { incident, approval: text })?;
+    }
     let until = time(statement.expires_ms);
     context.out.text(format!(
         "{owner} approves of story {story}{}, plan {plan}, on the site {:?} until {until}",
@@ -100,12 +118,34 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     context.out.summary(serde_json::json!({
         "story": story.as_str(), "variant": args.variant, "plan_digest": plan, "site": site.policy.name,
         "by": owner, "key": key.public().to_string(), "reason": statement.reason, "expires": until, "file": args.output,
+        "incident": incident,
     }));
     Ok(Exit::Done)
 }
 
+/// The incident that waits for a yes to this plan, or the one that was named.
+fn waiting(args: &Args, site: &Site, plan: &Digest) -> Result<Option<IncidentId>> {
+    let Some(store) = site.store()?.watched().map_err(|e| crate::history::not_intact(&e))? else {
+        return match &args.incident {
+            None => Ok(None),
+            Some(_) => watching::watched(site).map(|_| None),
+        };
+    };
+    let book = watching::book(&store)?;
+    if let Some(text) = &args.incident {
+        return watching::incident(&book, text).map(Some);
+    }
+    let waits = |i: &&Incident| i.can_be_approved() && i.plan == Some(*plan);
+    Ok(book.incidents().find(waits).map(|incident| incident.id.clone()).filter(|_| args.variant.is_none()))
+}
+
 /// A plan that was shown here is what the person believes that it is.
-fn demand_same(args: &Args, known: Option<&Plan>) -> Result<()> {
+fn demand_same(args: &Args, known: Option<&Plan>, is_asked: bool) -> Result<()> {
+    if args.variant.is_none() && !args.break_glass && !is_asked {
+        return Err(CliError::user("it is not said what is approved of: nobody asks for this plan").hint(
+            "`--variant NAME`: a variant that weakens; `--break-glass`: what has expired; or an incident's plan",
+        ));
+    }
     let Some(plan) = known else { return Ok(()) };
     if plan.story != args.story || plan.variant != args.variant {
         let variant = plan.variant.as_ref().map_or_else(|| "its default".to_owned(), |v| format!("its variant {v}"));
@@ -114,7 +154,7 @@ fn demand_same(args: &Args, known: Option<&Plan>) -> Result<()> {
     if args.break_glass && plan.lapses().is_empty() {
         return Err(CliError::user("that plan rests on nothing expired, so there is nothing to accept"));
     }
-    if !args.break_glass && plan.weakens.is_empty() {
+    if !args.break_glass && !is_asked && plan.weakens.is_empty() {
         return Err(CliError::user("that plan weakens no safety property, so it needs no approval"));
     }
     Ok(())

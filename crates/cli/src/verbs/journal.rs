@@ -74,12 +74,19 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
             if report.tail != unship_store::Tail::Clean {
                 out.text("the rest of an append that was cut off stands at the end; the next run removes it");
             }
+            let watched = store.watched().map_err(|e| not_intact(&e))?;
+            let watch = watched.as_ref().map(|watch| watch.verify().map_err(|e| not_intact(&e))).transpose()?;
+            if let (Some(store), Some(verified)) = (&watched, &watch) {
+                crate::watching::book(store)?;
+                out.text(format!("the daemon's journal is intact too: {} records", verified.report.records));
+            }
             if open > 0 {
                 out.text(format!("{open} run(s) did not end; `unship resume` goes on with them"));
             }
             out.summary(serde_json::json!({
                 "intact": true, "records": report.records, "head": hex(report.head), "in_flight": open,
                 "checkpoint": { "records": signed, "newer": newer },
+                "watch": watch.map(|watch| serde_json::json!({ "records": watch.report.records, "head": hex(watch.report.head) })),
             }));
         }
         What::Export => {

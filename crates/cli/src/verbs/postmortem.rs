@@ -83,10 +83,8 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     });
     let json = serde_json::to_string_pretty(&told)
         .map_err(|e| CliError::user("the post-mortem cannot be written as JSON").because(&e))?;
-    let mut files = vec![
-        (format!("{}.md", args.run), markdown(&told, time)),
-        (format!("{}.json", args.run), format!("{json}\n")),
-    ];
+    let mut files =
+        vec![(format!("{}.md", args.run), markdown(&told, time)), (format!("{}.json", args.run), format!("{json}\n"))];
     files.extend(calendar(&told, stamp).map(|text| (format!("{}.ics", args.run), text)));
     files.extend(names.iter().cloned().zip(charts));
     let written = write(&args.out, args.force, &files)?;

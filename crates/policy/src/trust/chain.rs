@@ -252,6 +252,11 @@ impl TrustRoot {
         known.owner.as_deref().filter(|_| may).map(|owner| (name, owner))
     }
 
+    /// The people behind the keys that may approve, now; one with several keys comes several times.
+    pub fn approvers(&self) -> impl Iterator<Item = &str> {
+        self.root.keys.values().filter_map(|known| self.approver(&known.public)).map(|(_, owner)| owner)
+    }
+
     pub(crate) fn begun(&self, key: &TrustedKey) -> bool {
         key.not_before.is_none_or(|begin| begin.ms() <= self.now_ms.saturating_add(SKEW_MS))
     }

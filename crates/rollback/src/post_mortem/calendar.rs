@@ -11,7 +11,8 @@ const LINE_OCTETS_MAX: usize = 75;
 pub fn calendar(of: &PostMortem, stamp: fn(u64) -> String) -> Option<String> {
     let ended_ms = of.ended_ms?;
     let due_ms = of.actions.iter().find(|todo| todo.name == "post-mortem")?.due_ms?;
-    let owner = of.actions.iter().find(|todo| todo.name == "post-mortem")?.owner.as_deref().unwrap_or("nobody is named");
+    let owner =
+        of.actions.iter().find(|todo| todo.name == "post-mortem")?.owner.as_deref().unwrap_or("nobody is named");
     let lines = [
         "BEGIN:VCALENDAR".to_owned(),
         "VERSION:2.0".to_owned(),
@@ -69,7 +70,9 @@ mod tests {
 
     #[test]
     fn lines_are_folded_at_75_octets_between_characters_and_unfold_to_what_they_were() {
-        for line in ["short".to_owned(), "x".repeat(75), "x".repeat(76), "é".repeat(200), format!("{}🚀", "a".repeat(73))] {
+        for line in
+            ["short".to_owned(), "x".repeat(75), "x".repeat(76), "é".repeat(200), format!("{}🚀", "a".repeat(73))]
+        {
             let folded = folded(&line);
             assert!(folded.ends_with("\r\n"));
             for part in folded.split_terminator("\r\n") {

@@ -13,12 +13,19 @@ pub fn markdown(of: &PostMortem, time: fn(u64) -> String) -> String {
     };
     let title = of.title.as_deref().map_or_else(String::new, |title| format!(", {}", plain(title)));
     line(format!("# Post-mortem: story {}{title}\n", plain(&of.story)));
-    line("A draft, from the journal. What stands in it was written down while it happened; the rest is for people.\n".to_owned());
+    line(
+        "A draft, from the journal. What stands in it was written down while it happened; the rest is for people.\n"
+            .to_owned(),
+    );
     line("## Summary\n".to_owned());
     let outcome = of.outcome.map_or_else(|| "not ended".to_owned(), |outcome| outcome.to_string());
     let verdict = of.verdict.map_or_else(|| "none".to_owned(), |verdict| verdict.to_string());
     line(format!("- Site: {}", plain(&of.site)));
-    line(format!("- Run: {}{}", code(&of.run), of.variant.as_ref().map_or_else(String::new, |v| format!(", variant {}", plain(v)))));
+    line(format!(
+        "- Run: {}{}",
+        code(&of.run),
+        of.variant.as_ref().map_or_else(String::new, |v| format!(", variant {}", plain(v)))
+    ));
     line(format!("- Outcome: **{outcome}**; verdict: **{verdict}**"));
     if let Some(reason) = &of.reason {
         line(format!("- Reason: {}", plain(reason)));
@@ -60,7 +67,13 @@ pub fn markdown(of: &PostMortem, time: fn(u64) -> String) -> String {
     }
     line("\n## Effects\n".to_owned());
     for effect in &of.effects {
-        line(format!("- {}: {} — {}; undo: {}", code(&effect.name), plain(&effect.what), plain(&effect.standing), plain(&effect.undo)));
+        line(format!(
+            "- {}: {} — {}; undo: {}",
+            code(&effect.name),
+            plain(&effect.what),
+            plain(&effect.standing),
+            plain(&effect.undo)
+        ));
         match &effect.change {
             None => {}
             Some(Change::NotShown(why)) => line(format!("  - content: {}", plain(why))),

@@ -206,8 +206,12 @@ impl PostMortem {
 
 fn trust(run: &RunState) -> Vec<String> {
     let Some(used) = run.plan().and_then(|plan| plan.trust.as_ref()) else { return Vec::new() };
-    let signed =
-        format!("signed by {} (tier {}), by version {} of the trust root", used.signers.join(", "), used.tier, used.root);
+    let signed = format!(
+        "signed by {} (tier {}), by version {} of the trust root",
+        used.signers.join(", "),
+        used.tier,
+        used.root
+    );
     [signed].into_iter().chain(used.lapses.iter().map(|lapse| format!("expired: {lapse}"))).collect()
 }
 
@@ -255,7 +259,10 @@ fn moment(record: &Record) -> Option<Moment> {
         Event::ItemTicked { item, by, .. } => format!("{by} looked at {item}"),
         Event::RunEnded { outcome, verdict, reason } => {
             let verdict = verdict.map_or_else(String::new, |verdict| format!(", {verdict}"));
-            format!("the run ended: {outcome}{verdict}{}", reason.as_ref().map_or_else(String::new, |r| format!(": {r}")))
+            format!(
+                "the run ended: {outcome}{verdict}{}",
+                reason.as_ref().map_or_else(String::new, |r| format!(": {r}"))
+            )
         }
         Event::DirectoriesChanged { .. } | Event::AccessSummed { .. } => return None,
     };

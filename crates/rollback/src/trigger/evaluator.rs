@@ -63,7 +63,7 @@ pub struct Evaluator {
     /// By rule: the first atom of `when`, of `clear`, and of the next rule.
     pub(super) bounds: Vec<(usize, usize, usize)>,
     /// Which atoms a metric goes to, and as what.
-    by_metric: HashMap<String, Vec<(u32, u8)>>,
+    pub(super) by_metric: HashMap<String, Vec<(u32, u8)>>,
     pub(super) state: State,
     keys: HashMap<Series, u32>,
     /// The slots of ratios by atom and labels.
@@ -205,7 +205,7 @@ impl Evaluator {
     }
 
     /// The slot of an atom on a new series; a ratio has one for both of its series.
-    fn slot(&mut self, atom: u32, side: u8, key: u32, series: &Series) -> u32 {
+    pub(super) fn slot(&mut self, atom: u32, side: u8, key: u32, series: &Series) -> u32 {
         let term = &self.atoms[atom as usize].term;
         let is_ratio = term.value.selectors().len() == 2;
         if is_ratio && let Some(slot) = self.ratios.get(&(atom, series.labels().clone())) {

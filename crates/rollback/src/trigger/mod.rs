@@ -4,6 +4,7 @@
 //! policy's `[[trigger]]` tables, and an [`Evaluator`] runs them over samples: `series` gives a key, `observe` takes
 //! samples, `advance` says what changed, each at the very sample that changed it. Nothing here knows a clock.
 
+mod carry;
 mod compile;
 mod drawn;
 mod evaluator;

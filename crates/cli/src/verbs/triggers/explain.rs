@@ -6,7 +6,7 @@ use crate::{
     exit::Exit,
     triggers::{meant, owner_text},
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use unship_policy::{
     Attribution, CommandValue, DbtValue, Feed, FeedSource, FileValue, NoData, ProbeValue, Severity, SitePolicy, Trigger,
 };
@@ -147,16 +147,28 @@ fn feed(site: &SitePolicy, name: &str) -> String {
     format!("{} = {}{every}", feed.metric, source(feed))
 }
 
+/// Which processes are meant, behind the word.
+fn processes(exe: Option<&str>, args: &[String]) -> String {
+    let exe = exe.map_or_else(String::new, |exe| format!(" of {exe}"));
+    let args = if args.is_empty() { String::new() } else { format!(" with the arguments `{}`", args.join(" ")) };
+    format!("{exe}{args}")
+}
+
+fn with_labels(labels: &BTreeMap<String, String>) -> String {
+    let all: Vec<String> = labels.iter().map(|(label, value)| format!("{label}={value:?}")).collect();
+    if all.is_empty() { String::new() } else { format!(" with {}", all.join(", ")) }
+}
+
 fn source(feed: &Feed) -> String {
     match &feed.source {
         FeedSource::ProcessMemory { exe, args } => {
-            let exe = exe.as_ref().map_or_else(String::new, |exe| format!(" of {exe}"));
-            let args =
-                if args.is_empty() { String::new() } else { format!(" with the arguments `{}`", args.join(" ")) };
-            format!("bytes of memory that the processes{exe}{args} hold together")
+            format!("bytes of memory that the processes{} hold together", processes(exe.as_deref(), args))
+        }
+        FeedSource::ProcessAlive { exe, args } => {
+            format!("1 when one of the processes{} lives, else 0", processes(exe.as_deref(), args))
         }
         FeedSource::HostMemory => "how much of the machine's memory is in use".to_owned(),
-        FeedSource::Pm2Restarts { service } => format!("how often pm2 has restarted {service}"),
+        FeedSource::Pm2Restarts { service, .. } => format!("how often pm2 has restarted {service}"),
         FeedSource::DbtResults { file, value } => {
             let what = match value {
                 DbtValue::ModelFailures => "the part of the models that failed",
@@ -174,6 +186,22 @@ fn source(feed: &Feed) -> String {
                 ProbeValue::Seconds => "the seconds until its answer is there",
             };
             format!("{what}: {url}, within {}", text(*timeout))
+        }
+        FeedSource::TcpProbe { address, timeout, value } => {
+            let what = match value {
+                ProbeValue::Up => "1 when it takes a connection, else 0",
+                ProbeValue::Seconds => "the seconds until it takes a connection",
+            };
+            format!("{what}: {address}, within {}", text(*timeout))
+        }
+        FeedSource::Scrape { url, timeout, select, labels } => {
+            format!("{select}{} of the page {url}, within {}", with_labels(labels), text(*timeout))
+        }
+        FeedSource::Prometheus { url, timeout, query } => {
+            format!("what Prometheus at {url} answers to `{query}`, within {}", text(*timeout))
+        }
+        FeedSource::Alertmanager { alert, labels } => {
+            format!("1 when Alertmanager says that {alert}{} fires, 0 when it is resolved", with_labels(labels))
         }
         FeedSource::FileCheck { file, value } => {
             let what = match value {

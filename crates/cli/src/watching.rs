@@ -1,0 +1,145 @@
+//! What the daemon's verbs share: the policies as the daemon needs them, its book, its inbox.
+
+use crate::{
+    context::Context,
+    error::{CliError, Result},
+    exit::Exit,
+    site::{Site, policy_files, read_text},
+    triggers,
+    wiring::{SystemClock, new_run_id},
+};
+use std::{path::PathBuf, sync::Arc};
+use unship_controller::{
+    book::{self, BookError},
+    ports::{Policies, Setup, Silent},
+};
+use unship_policy::{Digest, StoryId, TrustRoot};
+use unship_rollback::{
+    Clock as _,
+    incident::{Book, IncidentId, Submission, SubmissionId, Wish},
+};
+use unship_store::WatchStore;
+
+/// Reads a site's policies as a whole.
+pub struct SitePolicies(pub PathBuf);
+
+/// All of it in one text, for the daemon's journal.
+fn told(e: &CliError) -> String {
+    unship_rollback::neutralise(e.to_string().trim_start_matches("Error: ").trim_end())
+}
+
+impl SitePolicies {
+    /// As [`Policies::read`], with the error as the command line shows it.
+    pub fn setup(&self) -> Result<Setup> {
+        let site = Site::find(Some(&self.0))?;
+        let stories = site.story_ids()?;
+        for story in &stories {
+            site.story(story)?;
+        }
+        let rules = triggers::all(&site)?;
+        site.trust()?;
+        Ok(Setup {
+            site: site.policy.name.clone(),
+            digest: digest(&site)?,
+            decision: site.policy.decision.clone(),
+            watch: site.policy.watch.clone(),
+            rules,
+            stories: stories.iter().map(StoryId::to_string).collect(),
+            last_shipped: None,
+            announcer: Arc::new(Silent),
+        })
+    }
+}
+
+/// Of every policy file, with its name.
+fn digest(site: &Site) -> Result<Digest> {
+    let mut parts = Vec::new();
+    for stem in policy_files(&site.path)? {
+        parts.push(format!("policies/{stem}.toml"));
+    }
+    for name in triggers::folder(&site.path.join("policies/triggers"))? {
+        parts.push(format!("policies/triggers/{name}"));
+    }
+    let texts = parts.iter().map(|part| read_text(&site.path.join(part))).collect::<Result<Vec<_>>>()?;
+    let parts: Vec<&[u8]> = parts.iter().zip(&texts).flat_map(|(a, b)| [a.as_bytes(), b.as_bytes()]).collect();
+    Ok(Digest::of_parts(&parts))
+}
+
+impl Policies for SitePolicies {
+    fn read(&self) -> std::result::Result<Setup, String> {
+        self.setup().map_err(|e| told(&e))
+    }
+
+    fn trust(&self) -> std::result::Result<TrustRoot, String> {
+        let site = Site::find(Some(&self.0)).map_err(|e| told(&e))?;
+        site.trust().cloned().map_err(|e| told(&e))
+    }
+}
+
+/// What the daemon of the site keeps; an error where none has ever watched it.
+pub fn watched(site: &Site) -> Result<WatchStore> {
+    let watched = site.store()?.watched().map_err(|e| crate::history::not_intact(&e))?;
+    watched.ok_or_else(|| {
+        CliError::user("no daemon has ever watched this site").hint("`unship watch` begins; it makes what it needs")
+    })
+}
+
+/// Why a book cannot be read, as the command line says it.
+pub fn not_readable(e: &BookError) -> CliError {
+    match e {
+        BookError::Journal(e) => crate::history::not_intact(e),
+        BookError::Locked(_) => CliError::refused("another daemon watches this site").because(e),
+        BookError::Record { .. } | BookError::Illegal(_) => {
+            CliError::new(Exit::Journal, "the daemon's journal is not intact").because(e)
+        }
+        BookError::Checkpoint(_) => CliError::user("the daemon's journal cannot be used").because(e),
+    }
+}
+
+/// The daemon's book as it is now.
+pub fn book(store: &WatchStore) -> Result<Book> {
+    book::read(store).map_err(|e| not_readable(&e))
+}
+
+/// An incident's id from the command line, of one that is there.
+pub fn incident(book: &Book, text: &str) -> Result<IncidentId> {
+    let id = IncidentId::new(text).filter(|id| book.incident(id).is_some());
+    id.ok_or_else(|| {
+        CliError::user(format!("there is no incident {text:?} at this site")).hint("`unship incidents` lists them")
+    })
+}
+
+/// Puts a wish into the inbox, and ends with a summary of that.
+pub fn submit(context: &Context, site: &Site, by: &str, wish: Wish) -> Result<()> {
+    let (id, is_alive) = hand_in(context, site, by, wish)?;
+    context.out.summary(serde_json::json!({ "submission": id, "by": by, "daemon": is_alive }));
+    Ok(())
+}
+
+/// Puts a wish into the inbox, and says whether a daemon is there to take it.
+pub fn hand_in(context: &Context, site: &Site, by: &str, wish: Wish) -> Result<(SubmissionId, bool)> {
+    let store = watched(site)?;
+    let run = new_run_id(SystemClock.now_ms()).map_err(|e| CliError::user("no id can be made").cause(e))?;
+    let id = SubmissionId::new(&run.as_str().replacen('r', "s", 1));
+    let id = id.ok_or_else(|| CliError::user("no id can be made"))?;
+    let submission = Submission { unship_submission: 1, id: id.clone(), by: by.to_owned(), wish };
+    let text = serde_json::to_vec(&submission).map_err(|e| CliError::user("it cannot be written").because(&e))?;
+    let written = store.submit(&format!("{id}.json"), &text);
+    written.map_err(|e| CliError::user("the daemon's inbox cannot be written").because(&e))?;
+    let is_alive = store.daemon().map_err(|e| CliError::user("the daemon cannot be looked for").because(&e))?.is_some();
+    if is_alive {
+        context.out.text(format!("handed in as {id}; `unship incidents` shows what comes of it"));
+    } else {
+        context.out.text(format!("handed in as {id}; no daemon watches now, the next one takes it in"));
+    }
+    Ok((id, is_alive))
+}
+
+/// Whether something on this site will end in time what a run weakens: a daemon that is alive.
+pub fn ends_exposures(site: &Site) -> bool {
+    let store = site.store().ok().and_then(|store| store.watched().ok().flatten());
+    store.is_some_and(|store| {
+        let is_alive = store.daemon().ok().flatten().is_some();
+        is_alive && book(&store).is_ok_and(|book| book.is_watching())
+    })
+}

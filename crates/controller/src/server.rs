@@ -1,0 +1,199 @@
+//! The daemon's server: its health, its metrics, one-time links; what gives samples is merged into it.
+
+use crate::{
+    book::WatchBook,
+    clock::WatchClock,
+    daemon::{Request, Requests},
+    links,
+    metrics::Metrics,
+};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, State},
+    http::{StatusCode, header},
+    response::{Html, IntoResponse, Response},
+    routing::{get, post},
+};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        mpsc::{RecvTimeoutError, channel, sync_channel},
+    },
+    time::Duration,
+};
+use unship_policy::Digest;
+use unship_rollback::incident::{Incident, Link};
+
+/// Bytes of a request at most, where nothing else is said.
+const BODY_BYTES_MAX: usize = 4096;
+/// The daemon's thread answers within this time, or says later what it did.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How long it may take until all that follows from a time has been done.
+const CALM_WITHIN: Duration = Duration::from_secs(120);
+
+/// What the routes look at.
+#[derive(Clone)]
+pub struct Desk {
+    /// The book.
+    pub book: WatchBook,
+    /// Where requests go.
+    pub requests: Arc<Requests>,
+    /// The time.
+    pub clock: Arc<dyn WatchClock>,
+    /// What it counts.
+    pub metrics: Arc<Metrics>,
+    /// On a rehearsal site the time can be set.
+    pub is_driven: bool,
+}
+
+/// The daemon's own routes.
+pub fn router(desk: Desk) -> Router {
+    let is_driven = desk.is_driven;
+    let mut router = Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .route("/v1/link/{token}", get(show_link).post(use_link));
+    if is_driven {
+        router = router.route("/v1/clock", post(set_clock));
+    }
+    router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(Arc::new(desk))
+}
+
+/// A server that runs until it is dropped.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    // Dropping it ends all its tasks.
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Server {
+    /// Listens at `address` and serves `router`.
+    ///
+    /// # Errors
+    /// The address is taken, or not this machine's.
+    pub fn start(address: SocketAddr, router: Router) -> std::io::Result<Server> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("server")
+            .enable_io()
+            .enable_time()
+            .build()?;
+        let listener = runtime.block_on(tokio::net::TcpListener::bind(address))?;
+        let address = listener.local_addr()?;
+        runtime.spawn(async move {
+            if let Err(e) = axum::serve(listener, router).await {
+                tracing::error!(error = %e, "the server ended");
+            }
+        });
+        Ok(Server { address, _runtime: runtime })
+    }
+}
+
+async fn health(State(desk): State<Arc<Desk>>) -> Response {
+    let (open, paused) =
+        desk.book.read(|book| (book.incidents().filter(|i| i.is_open()).count(), book.paused().is_some()));
+    let body = serde_json::json!({ "watching": true, "open_incidents": open, "paused": paused });
+    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+async fn metrics(State(desk): State<Arc<Desk>>) -> Response {
+    let page = desk.book.read(|book| desk.metrics.page(book, desk.clock.now_ms()));
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page).into_response()
+}
+
+/// Everything that a person needs to decide, and a button; looking changes nothing, so a mail scanner may look.
+async fn show_link(State(desk): State<Arc<Desk>>, Path(token): Path<String>) -> Response {
+    let Some(link) = links::digest(&token) else { return no_link() };
+    let found = desk.book.read(|book| book.link(&link).map(|(i, l)| (i.clone(), l.clone())));
+    let Some((incident, made)) = found else { return no_link() };
+    page(StatusCode::OK, &link_page(&incident, &made, desk.clock.now_ms()))
+}
+
+async fn use_link(State(desk): State<Arc<Desk>>, Path(token): Path<String>, body: Bytes) -> Response {
+    let Some(link) = links::digest(&token) else { return no_link() };
+    let answer = match &body[..] {
+        b"answer=yes" => Ok(()),
+        b"answer=no" => Err("said no by a one-time link".to_owned()),
+        _ => return page(StatusCode::BAD_REQUEST, "<p>The answer is yes or no.</p>"),
+    };
+    let said = tokio::task::spawn_blocking(move || give_link(&desk, link, answer)).await;
+    match said {
+        Ok(Ok(said)) => page(StatusCode::OK, &format!("<p>{}.</p>", escape(&said))),
+        Ok(Err(why)) => page(StatusCode::CONFLICT, &format!("<p>Not counted: {}.</p>", escape(&why))),
+        Err(_) => page(StatusCode::INTERNAL_SERVER_ERROR, "<p>It failed; look at the daemon's log.</p>"),
+    }
+}
+
+fn give_link(desk: &Desk, link: Digest, answer: Result<(), String>) -> Result<String, String> {
+    let (reply, said) = sync_channel(1);
+    desk.requests.give(Request::Link { link, answer, reply });
+    said.recv_timeout(ANSWER_WITHIN)
+        .unwrap_or_else(|_| Err("the daemon does not answer; look at `unship incidents`".into()))
+}
+
+async fn set_clock(State(desk): State<Arc<Desk>>, body: String) -> Response {
+    let Ok(now_ms) = body.trim().parse() else {
+        return (StatusCode::BAD_REQUEST, "milliseconds since the epoch are wanted").into_response();
+    };
+    let calm = tokio::task::spawn_blocking(move || {
+        let (reply, calm) = channel();
+        desk.requests.give(Request::Clock { now_ms, reply });
+        calm.recv_timeout(CALM_WITHIN)
+    });
+    match calm.await {
+        Ok(Ok(())) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Err(RecvTimeoutError::Timeout)) => (StatusCode::GATEWAY_TIMEOUT, "it is not calm yet").into_response(),
+        Ok(Err(RecvTimeoutError::Disconnected)) | Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// The same for a token that is none and one that nobody made: neither tells anything.
+fn no_link() -> Response {
+    page(StatusCode::NOT_FOUND, "<p>This link is none of this site's.</p>")
+}
+
+fn page(status: StatusCode, body: &str) -> Response {
+    let html = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"referrer\" content=\"no-referrer\">\
+         <title>unship</title><body>{body}</body></html>"
+    );
+    let headers = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; form-action 'self'; frame-ancestors 'none'"),
+    ];
+    (status, headers, Html(html)).into_response()
+}
+
+fn link_page(incident: &Incident, link: &Link, now_ms: u64) -> String {
+    let story = incident.story.as_deref().unwrap_or("?");
+    let mut body = format!(
+        "<h1>Take story {} back?</h1><p>Incident {}, for {}.</p><ul>",
+        escape(story),
+        incident.id,
+        escape(&link.person)
+    );
+    for trigger in &incident.triggers {
+        let value = trigger.evidence.as_ref().and_then(|e| e.value).map_or_else(String::new, |v| format!(" (at {v})"));
+        body.push_str(&format!("<li>{}: <code>{}</code>{value}</li>", escape(&trigger.trigger), escape(&trigger.rule)));
+    }
+    body.push_str(&format!("</ul><p>The plan: <code>{}</code></p>", link.digest));
+    for effect in &incident.effects {
+        body.push_str(&format!("<p><code>{}</code></p>", escape(effect)));
+    }
+    if link.is_used || link.expires_ms <= now_ms || !incident.can_be_approved() || incident.plan != Some(link.digest) {
+        body.push_str("<p>This link does not work any more.</p>");
+    } else {
+        body.push_str(
+            "<form method=\"post\"><button name=\"answer\" value=\"yes\">Yes, take it back</button> \
+             <button name=\"answer\" value=\"no\">No, fix it forward</button></form>",
+        );
+    }
+    body
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
