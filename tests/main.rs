@@ -17,6 +17,7 @@ mod journal;
 mod limits;
 mod main_job;
 mod needs_first;
+mod neutral;
 mod new_story;
 mod policy_verbs;
 mod readme;

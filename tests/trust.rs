@@ -301,5 +301,5 @@ fn names_that_look_like_others_are_refused_by_the_character() {
     let component = guest("exiter.wasm");
     let to = site.outside().join("bundle.wasm");
     let pack = [Path::new("pack"), &component, Path::new("--manifest"), &file, Path::new("-o"), &to];
-    let _ = site.unship(pack).exits(1).says("differs from \"s\" in case alone");
+    let _ = site.unship(pack).exits(1).says("differ in upper and lower case alone");
 }

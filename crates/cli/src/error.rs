@@ -1,8 +1,9 @@
 //! The one error of the command line: what failed, why, what to do, and the place in a file if one is at fault.
 
-use crate::exit::Exit;
+use crate::{exit::Exit, out::neutral_lines};
 use std::{error::Error, fmt, ops::Range, path::Path};
 use unship_policy::FileError;
+use unship_rollback::neutralise;
 
 /// See the module.
 #[derive(Debug)]
@@ -12,6 +13,8 @@ pub struct CliError {
     message: String,
     causes: Vec<String>,
     hint: Option<String>,
+    /// What the hint speaks of, to be copied from beneath it: whole lines, whose end no foreign text may set.
+    lines: Option<String>,
     place: Option<Box<Place>>,
     /// Under `--json`: the summary that follows the error, as the last line.
     summary: Option<Box<serde_json::Value>>,
@@ -21,7 +24,6 @@ pub struct CliError {
 struct Place {
     file: String,
     text: String,
-    start: usize,
     len: usize,
     line: usize,
     column: usize,
@@ -38,6 +40,7 @@ impl CliError {
             message: message.into(),
             causes: Vec::new(),
             hint: None,
+            lines: None,
             place: None,
             summary: None,
         }
@@ -79,6 +82,12 @@ impl CliError {
         self
     }
 
+    /// With lines beneath the hint, to be copied.
+    pub fn lines(mut self, lines: impl Into<String>) -> CliError {
+        self.lines = Some(lines.into());
+        self
+    }
+
     /// With the summary of what was refused.
     pub fn summary(mut self, summary: serde_json::Value) -> CliError {
         self.summary = Some(Box::new(summary));
@@ -111,6 +120,11 @@ impl CliError {
         this
     }
 
+    /// What failed and why, in one sentence of another error.
+    pub fn in_short(&self) -> String {
+        std::iter::once(&self.message).chain(&self.causes).map(String::as_str).collect::<Vec<_>>().join(": ")
+    }
+
     /// What failed, without its causes.
     pub fn message(&self) -> &str {
         &self.message
@@ -123,7 +137,6 @@ impl CliError {
             Box::new(Place {
                 file: path.display().to_string(),
                 text: text.to_owned(),
-                start: span.start,
                 len: span.end.saturating_sub(span.start),
                 line,
                 column,
@@ -135,11 +148,14 @@ impl CliError {
     /// The error as a JSON object's fields.
     pub fn json(&self) -> serde_json::Value {
         let place = self.place.as_deref();
+        let hint = self.hint.as_ref().map(|hint| {
+            [Some(hint), self.lines.as_ref()].into_iter().flatten().cloned().collect::<Vec<_>>().join("\n")
+        });
         serde_json::json!({
             "type": "error",
             "message": self.message,
             "causes": self.causes,
-            "hint": self.hint,
+            "hint": hint,
             "file": place.map(|p| &p.file),
             "line": place.map(|p| p.line),
             "column": place.map(|p| p.column),
@@ -165,7 +181,8 @@ impl fmt::Display for CliError {
 }
 
 impl CliError {
-    /// As it is shown, with `word` in front: not all that is told of a file is an error.
+    /// As it is shown, with `word` in front: not all that is told of a file is an error. Each part is on its line and
+    /// neutralised.
     pub fn rendered(&self, word: &str) -> String {
         let mut text = String::new();
         // Writing into a text cannot fail.
@@ -175,24 +192,31 @@ impl CliError {
 
     fn render(&self, f: &mut String, word: &str) -> fmt::Result {
         use fmt::Write as _;
-        writeln!(f, "{word}: {}", self.message)?;
+        writeln!(f, "{word}: {}", neutralise(&self.message))?;
         if let Some(place) = &self.place {
             // The place first, then the reason beneath it.
             let line = hide_secret(place.text.lines().nth(place.line - 1).unwrap_or_default());
             let gutter = place.line.to_string().len();
-            let width =
-                place.text[place.start.min(place.text.len())..].lines().next().unwrap_or_default().chars().count();
-            let marks = "^".repeat(place.len.min(width).max(1));
-            writeln!(f, "{:gutter$} --> {}:{}:{}", "", place.file, place.line, place.column)?;
+            let (before, from) =
+                line.split_at(line.char_indices().nth(place.column - 1).map_or(line.len(), |(at, _)| at));
+            // What is underlined is bytes of the file; a character of more is wholly at fault.
+            let marked = from.char_indices().take_while(|(at, _)| *at < place.len).map(|(_, c)| c).collect::<String>();
+            let width = |text: &str| neutralise(text).chars().count();
+            let (indent, marks) = (" ".repeat(width(before)), "^".repeat(width(&marked).max(1)));
+            let (file, line) = (neutralise(&place.file), neutralise(&line));
+            writeln!(f, "{:gutter$} --> {file}:{}:{}", "", place.line, place.column)?;
             writeln!(f, "{:gutter$} |", "")?;
             writeln!(f, "{} | {line}", place.line)?;
-            writeln!(f, "{:gutter$} | {}{marks}", "", " ".repeat(place.column - 1))?;
+            writeln!(f, "{:gutter$} | {indent}{marks}", "")?;
         }
         for cause in &self.causes {
-            writeln!(f, "Caused by: {cause}")?;
+            writeln!(f, "Caused by: {}", neutralise(cause))?;
         }
         if let Some(hint) = &self.hint {
-            writeln!(f, "Hint: {hint}")?;
+            writeln!(f, "Hint: {}", neutralise(hint))?;
+        }
+        if let Some(lines) = &self.lines {
+            writeln!(f, "{}", neutral_lines(lines))?;
         }
         Ok(())
     }

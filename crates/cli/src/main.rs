@@ -28,7 +28,7 @@ mod verbs;
 mod watching;
 mod wiring;
 
-use clap::Parser;
+use clap::{Parser, error::ErrorKind};
 use context::Context;
 use out::Out;
 use std::{path::PathBuf, process::ExitCode};
@@ -85,9 +85,12 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|arg| arg == unship_host::sandbox::COMPILE_ARGUMENT) {
         unship_host::sandbox::compile_child_main();
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return usage(&e),
+    };
     let filter = tracing_subscriber::EnvFilter::try_from_env("UNSHIP_LOG").unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(out::Diagnostics).init();
     let context = Context { site: cli.site, out: Out { json: cli.json } };
     let done = match &cli.verb {
         Verb::Init(args) => verbs::init::run(&context, args),
@@ -127,8 +130,20 @@ fn main() -> ExitCode {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(error) => {
             error.answer(context.out);
-            eprint!("{error}");
+            out::tell(&error.to_string());
             ExitCode::from(error.exit)
         }
     }
+}
+
+/// Help and version as clap shows them. What is wrong with a command line repeats a part of it, which a script may have
+/// put together of what others wrote.
+fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && !matches!(error.kind(), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) {
+        out::tell(&out::neutral_lines(&error.render().to_string()));
+    } else {
+        // Nobody to read it is no reason to end otherwise.
+        let _ = error.print();
+    }
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }

@@ -179,9 +179,8 @@ fn by_hand(site: &Site, id: &StoryId) -> Standing {
             Standing::Not(format!("no run of it stands, and its check says: {why}"))
         }
         Ok(None) => Standing::Not("no run of it stands, and it has no check that could say so".to_owned()),
-        Err(e) => Standing::Not(format!(
-            "no run of it stands, and its check cannot be asked: {}",
-            neutralise(e.to_string().trim_start_matches("Error: ").lines().next().unwrap_or_default())
-        )),
+        Err(e) => {
+            Standing::Not(format!("no run of it stands, and its check cannot be asked: {}", neutralise(e.message())))
+        }
     }
 }

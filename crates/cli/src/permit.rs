@@ -179,7 +179,7 @@ fn judge(
 ) -> std::result::Result<ApprovedPlan, Vec<String>> {
     let (mut given, mut wrong) = (Vec::new(), Vec::new());
     for file in files {
-        let text = read_text(file).map_err(|e| e.to_string().trim_start_matches("Error: ").trim_end().to_owned());
+        let text = read_text(file).map_err(|e| e.in_short());
         let parsed = text.and_then(|text| Approval::parse(&text).map_err(|e| e.to_string()));
         match parsed {
             Ok(approval) if approval.statement().break_glass == break_glass => given.push((file, approval)),

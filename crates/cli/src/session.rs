@@ -7,7 +7,7 @@ use crate::{
     history::{History, not_intact},
     images::StoreImages,
     inject::{Fault, Injected},
-    out::Out,
+    out::{Out, tell},
     permit::Permitted,
     report,
     signals::Stopping,
@@ -57,7 +57,7 @@ impl Drop for Session {
         }
         if let Err(e) = self.store.sign_checkpoint(&self.journal) {
             let error = CliError::user("the journal's checkpoint was not signed").because(&e);
-            self.out.note(error.hint("look at `unship journal verify`").to_string().trim_end());
+            tell(&error.hint("look at `unship journal verify`").to_string());
         }
     }
 }

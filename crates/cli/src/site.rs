@@ -175,14 +175,14 @@ impl Site {
             match e {
                 GrantError::Policy(e) => CliError::in_file(&file, &text, e),
                 e => {
-                    let all = if missing.is_empty() {
-                        String::new()
+                    let hint = format!("grant it in policies/{id}.toml, or use a bundle that asks for less");
+                    let refused =
+                        CliError::refused(format!("story {id} asks for what the policies do not give")).because(&e);
+                    let refused = if missing.is_empty() {
+                        refused.hint(hint)
                     } else {
-                        format!("; all that is missing:\n{}", missing.trim_end())
+                        refused.hint(format!("{hint}; all that is missing:")).lines(missing.trim_end())
                     };
-                    let refused = CliError::refused(format!("story {id} asks for what the policies do not give"))
-                        .because(&e)
-                        .hint(format!("grant it in policies/{id}.toml, or use a bundle that asks for less{all}"));
                     match e {
                         GrantError::NotPermitted { span: Some(span), .. } => refused.at(&file, &text, span),
                         _ => refused,

@@ -167,12 +167,13 @@ fn within(raw: &Spanned<String>) -> Result<Duration, FileError> {
 }
 
 fn course(raw: &Spanned<RawCourse>) -> Result<Course, FileError> {
-    let RawCourse { does, within: given, worse_percent } = raw.get_ref();
-    if let Some(given) = given.as_ref().filter(|_| *does == Does::Page) {
+    let raw = raw.get_ref();
+    let (does, given, worse_percent) = (raw.does, &raw.within, &raw.worse_percent);
+    if let Some(given) = given.as_ref().filter(|_| does == Does::Page) {
         return Err(FileError::at(given.span(), "a person who is called has no deadline")
             .help("leave `within` out, or `do = \"ask\"`"));
     }
-    if let Some(percent) = worse_percent.as_ref().filter(|_| *does != Does::Watch) {
+    if let Some(percent) = worse_percent.as_ref().filter(|_| does != Does::Watch) {
         return Err(FileError::at(percent.span(), "only what is watched can become worse"));
     }
     Ok(match does {

@@ -3,7 +3,7 @@
 
 use crate::{
     FileError, HttpUrl, Name,
-    tables::{duration, name, relative_file},
+    tables::{apart, duration, name, relative_file},
 };
 use serde::Deserialize;
 use std::{collections::BTreeMap, time::Duration};
@@ -239,6 +239,7 @@ const KINDS: &[(&str, &[&str])] = &[
 pub(crate) fn feeds(raw: &BTreeMap<Spanned<String>, RawFeed>) -> Result<BTreeMap<Name, Feed>, FileError> {
     let mut all = BTreeMap::new();
     let mut metrics: BTreeMap<&str, &str> = BTreeMap::new();
+    apart(raw.keys())?;
     for (key, feed) in raw {
         if let Some(other) = metrics.insert(feed.metric.get_ref(), key.get_ref()) {
             let message = format!("two feeds give `{}`: this one and `{other}`", feed.metric.get_ref());

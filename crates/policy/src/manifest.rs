@@ -2,7 +2,9 @@
 
 use crate::{
     Capabilities, FileError, Name, StoryId,
-    tables::{RawCapabilities, RawCommands, RawFiles, RawFlags, RawGit, RawHttp, RawProcesses, RawServices, name},
+    tables::{
+        RawCapabilities, RawCommands, RawFiles, RawFlags, RawGit, RawHttp, RawProcesses, RawServices, apart, name,
+    },
     variant::{RawVariant, UnknownVariant, Variant, runs, variants},
 };
 use serde::Deserialize;
@@ -141,6 +143,8 @@ impl Manifest {
                 ));
             }
         }
+        let all = raw.check.iter().chain(&raw.precondition).chain(&raw.step).chain(&raw.verification);
+        apart(all.map(|unit| &unit.name))?;
         let has_steps = !raw.step.is_empty();
         let asked: Vec<&Spanned<String>> =
             raw.already.iter().chain(raw.variant.iter().filter_map(RawVariant::already)).collect();

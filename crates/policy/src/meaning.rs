@@ -324,14 +324,36 @@ impl Default for Limits {
     }
 }
 
-/// The name of a flag, service, command, selector or folder: lower-case letters, digits, `-`, `_` and `.`, at most 64.
+/// The name of a flag, service, command, selector, folder, step, role or key: letters and digits of ASCII, `-`, `_` and `.`,
+/// at most 64. Names are compared to the byte; where two of them stand in one table, they differ in more than case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 
 /// A name that is not one.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
-#[error("{0:?} is not a name: 1 to 64 letters, digits, `-`, `_` or `.`, the first one a letter or digit")]
+#[error(
+    "{name:?} is not a name: 1 to 64 letters, digits, `-`, `_` or `.`, the first one a letter or digit{why}",
+    name = .0,
+    why = stranger(.0, is_of_a_name)
+)]
 pub struct BadName(pub String);
+
+fn is_of_a_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+}
+
+/// Which character of `text` is none of those permitted, for the end of a sentence: it may look like one, or like nothing.
+pub(crate) fn stranger(text: &str, is_permitted: impl Fn(char) -> bool) -> String {
+    let Some((at, c)) = text.chars().enumerate().find(|(_, c)| !is_permitted(*c)) else {
+        return String::new();
+    };
+    let looks = match c {
+        c if c.is_ascii_graphic() || c == ' ' => "",
+        c if c.escape_debug().len() == 1 => ", which is not of ASCII, whatever it looks like",
+        _ => ", which may not be seen at all",
+    };
+    format!("; its character {} is {c:?} (U+{:04X}){looks}", at + 1, u32::from(c))
+}
 
 impl Name {
     /// Checks `text`.
@@ -339,10 +361,9 @@ impl Name {
     /// # Errors
     /// [`BadName`] when it is empty, too long or holds another character.
     pub fn new(text: &str) -> Result<Name, BadName> {
-        let body = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let good = text.len() <= 64
             && text.chars().next().is_some_and(|c| c.is_ascii_alphanumeric())
-            && text.chars().all(body);
+            && text.chars().all(is_of_a_name);
         if good { Ok(Name(text.to_owned())) } else { Err(BadName(text.to_owned())) }
     }
 

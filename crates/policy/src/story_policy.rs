@@ -7,7 +7,7 @@ use crate::{
     meaning::Limits,
     outside::{RawCommand, RawSelector, RawService},
     safety::RawSafety,
-    tables::{Definitions, RawCapabilities, RawDefinitions, RawFlagsMeaning, RawLimits, name},
+    tables::{Definitions, RawCapabilities, RawDefinitions, RawFlagsMeaning, RawLimits, apart, name},
     trigger::{RawTrigger, triggers},
 };
 use serde::{Deserialize, Serialize};
@@ -146,6 +146,7 @@ impl StoryPolicy {
             git: &raw.git,
             safety: &raw.safety,
         };
+        apart(raw.grants.keys())?;
         let mut grants = BTreeMap::new();
         for (unit, powers) in &raw.grants {
             grants.insert(name(unit)?, (powers.parse()?, unit.span()));

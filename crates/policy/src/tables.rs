@@ -122,6 +122,22 @@ pub(crate) fn name(text: &Spanned<String>) -> Result<Name, FileError> {
     Name::new(text.get_ref()).map_err(|e| FileError::at(text.span(), e.to_string()))
 }
 
+/// Of two names in one table that differ in case alone, a person would take one for the other.
+pub(crate) fn apart<'a>(names: impl IntoIterator<Item = &'a Spanned<String>>) -> Result<(), FileError> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for name in names {
+        let text = name.get_ref().as_str();
+        match seen.insert(text.to_ascii_lowercase(), text) {
+            Some(other) if other != text => {
+                let message = format!("{text:?} and {other:?} differ in upper and lower case alone");
+                return Err(FileError::at(name.span(), message).help("give one of them another name"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn names(texts: &Texts) -> Result<BTreeSet<Name>, FileError> {
     let mut set = BTreeSet::new();
     for text in texts {
@@ -282,6 +298,13 @@ pub(crate) struct RawDefinitions<'a> {
 impl RawDefinitions<'_> {
     pub fn parse(&self) -> Result<Definitions, FileError> {
         let mut definitions = Definitions::default();
+        apart(self.folders.keys())?;
+        apart(self.commands.keys())?;
+        apart(self.services.keys())?;
+        apart(self.processes.keys())?;
+        apart(self.http.keys())?;
+        apart(self.git.keys())?;
+        apart(self.safety.keys())?;
         for (folder, path) in self.folders {
             let text = path.get_ref();
             let inside = text == "." || PathPattern::new(text).is_ok_and(|p| p.folder() == "site");

@@ -3,7 +3,7 @@
 
 use crate::{
     FileError, Name, Unit, UnitKind,
-    tables::{Texts, name},
+    tables::{Texts, apart, name},
 };
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -65,6 +65,7 @@ impl RawVariant {
 /// a variant that is the default or has no step, one whose added steps would be passed over.
 pub(crate) fn variants(raw: &[RawVariant], units: &[Unit], already: Option<&Name>) -> Result<Vec<Variant>, FileError> {
     let added: BTreeSet<&str> = raw.iter().flat_map(|v| &v.adds).map(|text| text.get_ref().as_str()).collect();
+    apart(raw.iter().map(|variant| &variant.name))?;
     let mut variants: Vec<Variant> = Vec::new();
     for one in raw {
         let variant_name = name(&one.name)?;

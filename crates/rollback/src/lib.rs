@@ -34,6 +34,8 @@ pub use record::{
     DirectoryChange, DirectoryTime, Event, FoundEffect, Image, Line, Modified, Outcome, Probe, Record, RunId, Verdict,
 };
 pub use run::{AppliedEffect, IllegalTransition, Next, RunState, Standing, UndoItem};
-pub use text::{neutralise, neutralise_bytes, neutralise_lines, path_text, text_path};
+pub use text::{
+    neutralise, neutralise_bytes, neutralise_json, neutralise_lines, neutralise_markdown, path_text, text_path,
+};
 pub use usage::{UnitUsage, Usage};
 pub use weakening::Weakening;

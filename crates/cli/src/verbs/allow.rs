@@ -85,7 +85,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
             Basis::Declared => "it may be applied: the story's policy says so as well".to_owned(),
             _ => format!("it may be applied, by the decision of {}", allowed.people().join(" and ")),
         }),
-        Err(e) => out.text(format!("it waits: {}", e.to_string().trim_start_matches("Error: ").trim_end())),
+        Err(e) => e.to_string().lines().for_each(|line| out.text(format!("it waits: {line}"))),
     }
     out.summary(serde_json::json!({
         "story": story.id.as_str(), "bundle": decided.bundle, "tier": decided.tier, "by": owner, "file": file,

@@ -14,7 +14,7 @@ use crate::{
     wiring::{SystemClock, free_bytes},
 };
 use std::{
-    io::{BufRead as _, IsTerminal as _, Write as _},
+    io::{BufRead as _, IsTerminal as _},
     path::PathBuf,
 };
 use unship_host::runner::{LinkedStory, PlanError};
@@ -220,9 +220,8 @@ impl Apply<'_> {
                 .hint("look at the plan, then give --yes");
             return Err(self.refuse(error, "not confirmed: no terminal", Vec::new()));
         }
-        let mut stderr = std::io::stderr();
         let variant = plan.variant.as_ref().map_or_else(String::new, |variant| format!(", variant {variant}"));
-        let _ = write!(stderr, "Take back story {}{variant}? [y/N] ", plan.story).and_then(|()| stderr.flush());
+        self.session.out.ask(&format!("Take back story {}{variant}? [y/N] ", plan.story));
         let mut answer = String::new();
         let read = std::io::stdin().lock().read_line(&mut answer);
         if read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {

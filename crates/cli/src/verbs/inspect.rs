@@ -89,7 +89,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     asks(out, site.as_ref(), policy.as_ref(), manifest);
     reaches(out, &component.imports);
     out.text("");
-    out.text(bundle.manifest_text().trim_end());
+    // Apart from what stands above: no line of the author's is one of ours.
+    let quoted: Vec<String> = bundle.manifest_text().trim_end().lines().map(|line| format!("  | {line}")).collect();
+    out.lines(&quoted.join("\n"));
     out.summary(serde_json::json!({
         "story": manifest.story.as_str(), "version": manifest.version_text(), "digest": bundle.digest(),
         "imports": component.imports, "signers": signers, "variants": variants, "standing": standing,
@@ -127,7 +129,10 @@ fn standing(out: Out, site: &Site, policy: &StoryPolicy, bundle: &Bundle) -> ser
                 format!("allowed  as it asks for nothing more than {last}, which {} allowed", people.join(" and "))
             }
         }),
-        Err(e) => out.text(format!("allowed  NOT YET: {}", cause(e))),
+        Err(e) => {
+            out.text("allowed  NOT YET:");
+            cause(e).lines().for_each(|line| out.text(format!("           {line}")));
+        }
     }
     serde_json::json!({
         "verified": true, "tier": verified.tier(), "granted": missing.is_empty(), "allowed": allowed.is_ok(),

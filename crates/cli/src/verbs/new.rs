@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use unship_policy::{Manifest, StoryId, StoryPolicy};
+use unship_rollback::neutralise;
 
 /// Writes the skeleton of a story: in a new folder a guest crate that builds as it is (one check, one step, one
 /// verification), its manifest `unship.toml` and a copy of the SDK; and a policy at the site that grants nothing. What is
@@ -70,7 +71,7 @@ const POLICY: &str = include_str!("../../templates/story/policy.toml");
 pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let id = story_id(&args.story)?;
     let site = context.site()?;
-    if args.title.is_empty() || args.title.chars().any(char::is_control) {
+    if args.title.is_empty() || neutralise(&args.title) != args.title {
         return Err(CliError::user("a title is one line of text"));
     }
     let name = format!("story-{}", id.as_str().replace('.', "-"));

@@ -51,10 +51,10 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let plan = make(&site, &story, &run, clock_ms).map_err(|e| refusal(&args.story, &e))?;
     plans::keep(&plan);
     if let Err(e) = consent::of(&site, &policy, &story.resolved().bundle) {
-        context.out.note(format!("not to be applied yet: {}", e.to_string().trim_start_matches("Error: ").trim_end()));
+        context.out.note(format!("not to be applied yet: {}", e.message()));
     }
     if args.markdown && !context.out.json {
-        context.out.text(markdown(&plan, &conditions));
+        context.out.lines(&markdown(&plan, &conditions));
     } else {
         show(context.out, &plan, &story, &conditions);
     }
@@ -177,18 +177,21 @@ pub fn show(out: Out, plan: &Plan, story: &LinkedStory, conditions: &Conditions)
     out.text(format!("Digest {}", plan.digest()));
 }
 
+/// Prose of others is escaped, so that it stays prose where this is rendered.
 fn markdown(plan: &Plan, conditions: &Conditions) -> String {
-    let mut text = format!("# Taking back story {}: {}\n\nPlan `{}`.\n", plan.story, plan.title, plan.digest());
+    use unship_rollback::{neutralise, neutralise_markdown as prose};
+    let mut text = format!("# Taking back story {}: {}\n\nPlan `{}`.\n", plan.story, prose(&plan.title), plan.digest());
     if let Some(variant) = &plan.variant {
         text.push_str(&format!("\nVariant `{variant}`.\n"));
     }
     for weakening in &plan.weakens {
         text.push_str(&format!(
             "\n> **It weakens the safety property `{}`: {}.**\n",
-            weakening.property, weakening.title
+            weakening.property,
+            prose(&weakening.title)
         ));
         for change in &weakening.changes {
-            text.push_str(&format!("> {change}\n"));
+            text.push_str(&format!("> {}\n", prose(&change.to_string())));
         }
         text.push_str(&format!(
             "> It needs {} approvals, and ends after {}.\n",
@@ -197,25 +200,27 @@ fn markdown(plan: &Plan, conditions: &Conditions) -> String {
         ));
     }
     for need in &conditions.needs {
-        text.push_str(&format!("\nNeeds story {} first: {}.\n", need.story, need.words()));
+        text.push_str(&format!("\nNeeds story {} first: {}.\n", need.story, prose(&need.words())));
     }
     if conditions.manual_only {
         text.push_str("\nBy a person's command only: nothing applies it by itself.\n");
     }
     for unit in &plan.units {
-        text.push_str(&format!("\n## {} `{}`\n\n{}\n", capital(unit.role.word()), unit.name, unit.title));
+        text.push_str(&format!("\n## {} `{}`\n\n{}\n", capital(unit.role.word()), unit.name, prose(&unit.title)));
         if !unit.effects.is_empty() {
             text.push('\n');
         }
         for planned in &unit.effects {
-            text.push_str(&format!("- [ ] {}\n\n  ```sh\n  {}\n  ```\n", planned.effect, planned.effect.by_hand()));
+            // On one line, so that nothing ends the block before it ends.
+            let (effect, by_hand) = (prose(&planned.effect.to_string()), neutralise(&planned.effect.by_hand()));
+            text.push_str(&format!("- [ ] {effect}\n\n  ```sh\n  {by_hand}\n  ```\n"));
         }
     }
     if !plan.checklist.is_empty() {
         text.push_str("\n## Checklist\n\n");
     }
     for item in &plan.checklist {
-        text.push_str(&format!("- [ ] `{}` {}\n", item.name, item.title));
+        text.push_str(&format!("- [ ] `{}` {}\n", item.name, prose(&item.title)));
     }
     text
 }

@@ -184,7 +184,7 @@ impl Check<'_> {
             Gravity::Warning => ("Warning", &mut self.warnings),
         };
         *count += 1;
-        self.out.text(error.rendered(word));
+        self.out.lines(&error.rendered(word));
         let mut object = error.json();
         object["type"] = "finding".into();
         object["severity"] = word.to_lowercase().into();

@@ -138,7 +138,8 @@ fn show(out: Out, unit: &Unit, number: u32, definitions: &Definitions) {
     };
     let risks: Vec<&str> = unit_risks(unit, definitions).into_iter().map(Risk::can).collect();
     let hint = if risks.is_empty() { String::new() } else { format!("  [can {}]", risks.join(", ")) };
-    out.text(format!("\n{head}{hint}"));
+    out.text("");
+    out.text(format!("{head}{hint}"));
     if unit.powers.is_empty() && unit.refused.is_empty() {
         out.text("     may touch nothing");
     }
@@ -163,7 +164,8 @@ fn show(out: Out, unit: &Unit, number: u32, definitions: &Definitions) {
 }
 
 fn never(out: Out, risks: &BTreeSet<Risk>) {
-    out.text("\nWhat it can never do");
+    out.text("");
+    out.text("What it can never do");
     out.text("     touch a path, flag, process, service, command or call that is not named above");
     out.text(
         "     choose a command line, a process or an address: it only says a name, and what that means stands above",

@@ -118,7 +118,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         };
         out.note(format!("policies/{id}.toml cannot be smaller{requested}"));
     } else {
-        out.text(text.trim_end());
+        out.lines(text.trim_end());
         if args.manifest.is_some() {
             out.note("Apply the diff, then pack and sign the bundle anew: as it is, it asks for what is no longer permitted.");
         }
