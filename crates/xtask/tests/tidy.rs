@@ -327,32 +327,47 @@ fn every_file_says_what_it_is_and_is_not_too_long() {
     }
 }
 
-#[test]
-fn architecture_names_tests_and_files_that_exist() {
-    let text = read("crates/ARCHITECTURE.md");
-    assert!(text.lines().count() <= ARCHITECTURE_LINES_MAX);
+/// The tests that a page names exist, and so do the files; each of its bold entries names a test. The page without its folds.
+fn names_what_exists(page: &str) -> String {
+    let text = read(page);
     let all = sources(".");
-    let quoted: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
     let mut named = 0;
-    // One line an invariant; the names of its tests stand between "Held by" and the end of that sentence.
+    // One line an entry; the names of its tests stand between "Held by" and the end of that sentence.
     let flat = text.replace("\n  ", " ");
     for part in flat.split("Held by ").skip(1) {
         let sentence = part.split("`.").next().unwrap_or_default();
         for test in sentence.split('`').skip(1).step_by(2) {
             let found = all.values().any(|t| t.contains(&format!("fn {test}(")));
-            assert!(found, "ARCHITECTURE.md names a test that does not exist: {test}");
+            assert!(found, "{page} names a test that does not exist: {test}");
             named += 1;
         }
     }
-    assert!(named > 20, "the scan sees the tests");
+    assert!(named > 20, "the scan sees the tests of {page}");
+    let quoted: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
     for file in quoted.iter().filter(|q| q.contains('/') && q.ends_with(".rs")) {
-        assert!(repo().join(file).is_file(), "ARCHITECTURE.md names a file that does not exist: {file}");
+        assert!(repo().join(file).is_file(), "{page} names a file that does not exist: {file}");
     }
+    flat
+}
+
+#[test]
+fn architecture_names_tests_and_files_that_exist() {
+    assert!(read("crates/ARCHITECTURE.md").lines().count() <= ARCHITECTURE_LINES_MAX);
+    let flat = names_what_exists("crates/ARCHITECTURE.md");
     // Bold invariants, each with a test.
     for invariant in flat.split("\n- **").skip(1) {
         let entry = invariant.lines().next().unwrap_or_default();
         let how_to = ["A new ", "Before a commit"].iter().any(|start| entry.starts_with(start));
         assert!(how_to || entry.contains("Held by `"), "no test holds: {entry}");
+    }
+}
+
+#[test]
+fn the_threat_model_names_tests_that_exist() {
+    let flat = names_what_exists("crates/THREAT-MODEL.md");
+    let (promises, _) = flat.split_once("## What is not promised").expect("its last section");
+    for promise in promises.split("\n- **").skip(1) {
+        assert!(promise.contains("Held by `"), "no test holds: {promise}");
     }
 }
 

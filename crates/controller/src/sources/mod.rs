@@ -4,8 +4,6 @@
 //! ([`schedule`], [`pool`]); what others tell comes in by [`push`] and [`alerts`], over HTTP ([`routes`]) or as lines of a
 //! stream. All of it passes one door ([`Sources`]): there a source's budget is judged, its state is committed together with
 //! its samples, and it is said that it is in trouble, once. A source that hangs, floods or lies harms only itself.
-//!
-//! `docs/signals.md` says what each kind gives.
 
 mod alerts;
 mod budget;
