@@ -6,6 +6,7 @@ use crate::{
     recovery::snapshot::{Snapshot, Times},
     support::{Practice, Site, last_run},
 };
+use std::collections::BTreeSet;
 
 /// The stories of the site in an order in which each comes behind those that it needs first, as the policies say.
 fn in_order(site: &Site) -> Vec<String> {
@@ -35,7 +36,8 @@ fn all_stories_are_taken_back_and_undone_and_the_site_equals_its_start() {
     let now = || Snapshot::of(&site.path(), LIVE, Times::Exact, None);
     let before = now();
     let order = in_order(&site);
-    assert!(order.len() >= 7 && order.iter().position(|id| id == "1.1.5") > order.iter().position(|id| id == "1.2"));
+    assert_eq!(order.iter().collect::<BTreeSet<_>>().len(), 8, "{order:?}");
+    assert!(order.iter().position(|id| id == "1.1.5") > order.iter().position(|id| id == "1.2"));
     let mut runs = Vec::new();
     for story in &order {
         let _ = site.unship(["apply", story, "--yes"]).exits(0).prints("Succeeded, Recovered");
@@ -50,4 +52,16 @@ fn all_stories_are_taken_back_and_undone_and_the_site_equals_its_start() {
     }
     before.demand(&now());
     let _ = site.unship(["journal", "verify"]).exits(0).prints("intact");
+}
+
+#[test]
+fn the_readme_shows_all_stories_with_what_each_may_change() {
+    let site = Practice(Site::laid_out(&[]));
+    let listed = site.unship(["stories"]).exits(0).stdout;
+    let readme = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md"));
+    let readme = readme.expect("README.md");
+    let (_, shown) = readme.split_once("$ unship stories\n").expect("the list");
+    let (shown, _) = shown.split_once("```").expect("its end");
+    // How a run ended is this copy's own.
+    assert_eq!(shown, listed, "README.md does not show what `unship stories` prints");
 }
