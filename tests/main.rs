@@ -20,6 +20,7 @@ mod needs_first;
 mod neutral;
 mod new_story;
 mod policy_verbs;
+mod postmortem;
 mod readme;
 mod real;
 mod recovery;
