@@ -59,9 +59,9 @@ pub fn arguments(line: &[u8]) -> Vec<&[u8]> {
 }
 
 /// Whether `wanted` stand next to each other behind the program's name.
-pub fn has_arguments(arguments: &[&[u8]], wanted: &[String]) -> bool {
+pub fn has_arguments<A: AsRef<[u8]>>(arguments: &[A], wanted: &[String]) -> bool {
     let own = arguments.get(1..).unwrap_or_default();
-    let is_window = |window: &[&[u8]]| window.iter().zip(wanted).all(|(a, b)| *a == b.as_bytes());
+    let is_window = |window: &[A]| window.iter().zip(wanted).all(|(a, b)| a.as_ref() == b.as_bytes());
     wanted.is_empty() || own.windows(wanted.len()).any(is_window)
 }
 

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     fn stat(pid: u32, parent: u32, session: u32, start_time: u64) -> Stat {
-        Stat { pid, parent, group: session, session, start_time, is_no_program: false }
+        Stat { pid, parent, group: session, session, start_time, resident_pages: 0, is_no_program: false }
     }
 
     fn in_group(group: u32, stat: Stat) -> Stat {

@@ -15,12 +15,14 @@ use std::{
 };
 
 use super::Deadline;
+use unship_rollback::machine;
+
+pub(super) use unship_rollback::machine::ProcessStat as Stat;
 
 /// Longest command line that is looked at, in bytes (Linux allows about 2 MiB of arguments by default).
 const CMDLINE_BYTES_MAX: u64 = 4 << 20;
 /// Longest command line that is shown, in characters.
 const SHOWN_CHARS_MAX: usize = 4096;
-const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// A live process, as people and guests may see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,44 +41,9 @@ impl std::fmt::Display for ProcessInfo {
     }
 }
 
-/// `/proc/PID/stat`, which everybody may read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stat {
-    pub pid: u32,
-    pub parent: u32,
-    pub group: u32,
-    pub session: u32,
-    pub start_time: u64,
-    /// Dead, or never a program: a zombie without living threads, or a thread of the kernel.
-    pub is_no_program: bool,
-}
-
+/// The process, as everybody may see it. `None` when it is gone.
 pub(super) fn stat(pid: u32) -> Option<Stat> {
-    parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)
-}
-
-/// The program's name, the second field, may hold spaces and parentheses; the last `)` ends it.
-fn parse_stat(line: &[u8]) -> Option<Stat> {
-    let name_end = line.iter().rposition(|b| *b == b')')?;
-    let pid = str::from_utf8(line.split(|b| *b == b' ').next()?).ok()?.parse().ok()?;
-    let rest = str::from_utf8(&line[name_end + 1..]).ok()?;
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    // Field numbers of proc(5), which count the pid as 1 and the name as 2.
-    let field = |number: usize| fields.get(number - 3).copied();
-    let number = |n: usize| field(n)?.parse::<u64>().ok();
-    let (threads, flags) = (number(20)?, number(9)?);
-    let is_gone = match field(3)? {
-        "Z" => threads <= 1,
-        state => matches!(state, "X" | "x"),
-    };
-    Some(Stat {
-        pid,
-        parent: field(4)?.parse().ok()?,
-        group: field(5)?.parse().ok()?,
-        session: field(6)?.parse().ok()?,
-        start_time: number(22)?,
-        is_no_program: is_gone || flags & PF_KTHREAD != 0,
-    })
+    Stat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// All pids, the host's own included. Threads are not listed.
@@ -118,11 +85,10 @@ pub(super) fn arguments(pid: u32) -> Vec<Vec<u8>> {
     let mut line = Vec::new();
     let read = fs::File::open(format!("/proc/{pid}/cmdline"))
         .and_then(|file| file.take(CMDLINE_BYTES_MAX).read_to_end(&mut line));
-    if read.is_err() || line.is_empty() {
+    if read.is_err() {
         return Vec::new();
     }
-    let line = line.strip_suffix(b"\0").unwrap_or(&line);
-    line.split(|b| *b == 0).map(<[u8]>::to_vec).collect()
+    machine::arguments(&line).into_iter().map(<[u8]>::to_vec).collect()
 }
 
 pub(super) fn info(stat: &Stat, arguments: &[Vec<u8>]) -> ProcessInfo {
@@ -199,13 +165,21 @@ mod tests {
 
     #[test]
     fn a_program_name_made_to_confuse_is_read_over() {
-        let stat = parse_stat(b"42 (x) S 1 (y z)) R 7 8 9 0 -1 4194304 1 1 1 1 1 1 1 1 20 0 3 0 123456 1 1\n");
-        let expected = Stat { pid: 42, parent: 7, group: 8, session: 9, start_time: 123_456, is_no_program: false };
+        let stat = Stat::parse(b"42 (x) S 1 (y z)) R 7 8 9 0 -1 4194304 1 1 1 1 1 1 1 1 20 0 3 0 123456 1 1\n");
+        let expected = Stat {
+            pid: 42,
+            parent: 7,
+            group: 8,
+            session: 9,
+            start_time: 123_456,
+            resident_pages: 1,
+            is_no_program: false,
+        };
         assert_eq!(stat, Some(expected));
-        assert_eq!(parse_stat(b"42 (x"), None);
+        assert_eq!(Stat::parse(b"42 (x"), None);
         let zombie = |threads| format!("42 (x) Z 7 8 9 0 -1 0 1 1 1 1 1 1 1 1 20 0 {threads} 0 5 1 1");
-        assert_eq!(parse_stat(zombie(1).as_bytes()).map(|s| s.is_no_program), Some(true));
-        assert_eq!(parse_stat(zombie(2).as_bytes()).map(|s| s.is_no_program), Some(false), "its threads live on");
+        assert_eq!(Stat::parse(zombie(1).as_bytes()).map(|s| s.is_no_program), Some(true));
+        assert_eq!(Stat::parse(zombie(2).as_bytes()).map(|s| s.is_no_program), Some(false), "its threads live on");
     }
 
     #[test]

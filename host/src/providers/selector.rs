@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use unship_policy::meaning::SelectorMeaning;
+use unship_rollback::machine;
 
 /// A selector made ready for this site, as it is now.
 pub(super) struct Selector<'m> {
@@ -85,8 +86,7 @@ impl<'m> Selector<'m> {
     fn has_args(&self, arguments: &[Vec<u8>]) -> bool {
         let own = arguments.get(1..).unwrap_or_default();
         let has_one = self.any_arg.is_empty() || own.iter().any(|a| self.any_arg.iter().any(|b| a == b.as_bytes()));
-        let is_window = |window: &[Vec<u8>]| window.iter().zip(self.args).all(|(a, b)| a == b.as_bytes());
-        has_one && (self.args.is_empty() || own.windows(self.args.len()).any(is_window))
+        has_one && machine::has_arguments(arguments, self.args)
     }
 
     fn has_user(&self, pid: u32) -> bool {

@@ -10,7 +10,6 @@ use crate::providers::{
     Deadline,
     command::{self, CommandError, Job, Reach},
 };
-use serde::Deserialize;
 use std::{
     fs, io,
     os::unix::{fs::PermissionsExt, net::UnixStream},
@@ -18,6 +17,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use unship_policy::meaning::{Pm2Manager, ServiceMeaning};
+use unship_rollback::machine::{Pm2Process, Pm2State, pm2_list};
 
 /// pm2's list holds the whole environment of each process.
 const LIST_BYTES_MAX: usize = 16 << 20;
@@ -46,24 +46,13 @@ pub enum Pm2Error {
     StillThere { still: String },
 }
 
-/// One process in pm2's list. The rest of an entry, with its secrets, is not even kept.
-#[derive(Debug, Deserialize)]
-struct Entry {
-    name: String,
-    pm_id: u32,
-    pid: Option<u32>,
-    pm2_env: State,
+/// What a process in pm2's list comes to here.
+trait Standing {
+    fn is_there(&self) -> Result<bool, Pm2Error>;
+    fn stays_up(&self) -> bool;
 }
 
-#[derive(Debug, Deserialize)]
-struct State {
-    status: String,
-    restart_time: u64,
-    /// Milliseconds since the epoch: its last start.
-    pm_uptime: Option<u64>,
-}
-
-impl Entry {
+impl Standing for Pm2Process {
     /// pm2's words for what is up, coming up or going down, and for what is down.
     fn is_there(&self) -> Result<bool, Pm2Error> {
         match self.pm2_env.status.as_str() {
@@ -130,7 +119,7 @@ impl<'a> Pm2<'a> {
     }
 
     /// The service's processes, at least one.
-    fn processes(&self) -> Result<Vec<Entry>, Pm2Error> {
+    fn processes(&self) -> Result<Vec<Pm2Process>, Pm2Error> {
         let all = parse(&self.run(&["jlist".to_owned()], true)?)?;
         let known: Vec<String> = all.iter().map(|entry| unship_rollback::neutralise(&entry.name)).collect();
         let (own, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|entry| entry.name == self.manager.name);
@@ -148,7 +137,7 @@ impl<'a> Pm2<'a> {
     }
 
     /// `pm2 VERB` for these processes, then `pm2 save`.
-    fn change(&self, verb: &str, processes: &[Entry]) -> Result<(), Pm2Error> {
+    fn change(&self, verb: &str, processes: &[Pm2Process]) -> Result<(), Pm2Error> {
         let ids = processes.iter().map(|entry| entry.pm_id.to_string());
         self.run(&std::iter::once(verb.to_owned()).chain(ids).collect::<Vec<_>>(), false)?;
         self.run(&["save".to_owned()], false).map(drop)
@@ -156,8 +145,8 @@ impl<'a> Pm2<'a> {
 }
 
 /// Reads what `pm2 jlist` printed: one JSON list and nothing else.
-fn parse(printed: &[u8]) -> Result<Vec<Entry>, Pm2Error> {
-    serde_json::from_slice(printed).map_err(|e| Pm2Error::List { why: e.to_string() })
+fn parse(printed: &[u8]) -> Result<Vec<Pm2Process>, Pm2Error> {
+    pm2_list(printed).map_err(|e| Pm2Error::List { why: e.to_string() })
 }
 
 /// What pm2 tells. Without a command of policy's a service is healthy when all its processes stay up.
@@ -170,18 +159,18 @@ pub(super) fn look(
     Ok(seen(&Pm2::new(site, meaning, manager, deadline)?.processes()?)?)
 }
 
-fn seen(processes: &[Entry]) -> Result<ServiceStatus, Pm2Error> {
+fn seen(processes: &[Pm2Process]) -> Result<ServiceStatus, Pm2Error> {
     let mut running = false;
     for entry in processes {
         running |= entry.is_there()?;
     }
     let shown = processes.iter().map(|entry| {
-        let State { status, restart_time, .. } = &entry.pm2_env;
+        let Pm2State { status, restart_time, .. } = &entry.pm2_env;
         format!("pm2's process {} is {status}, started again {restart_time} times", entry.pm_id)
     });
     Ok(ServiceStatus {
         running,
-        healthy: processes.iter().all(Entry::stays_up),
+        healthy: processes.iter().all(Standing::stays_up),
         pid: processes.iter().find_map(|entry| entry.pid.filter(|pid| *pid != 0)),
         detail: shown.collect::<Vec<_>>().join("; "),
         restarts: Some(processes.iter().map(|entry| entry.pm2_env.restart_time).sum()),
