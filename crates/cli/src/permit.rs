@@ -8,7 +8,7 @@ use crate::{
     watching,
 };
 use std::path::PathBuf;
-use unship_policy::{Allowed, Approval, ApprovalError, ApprovedPlan, Basis, Sought, approved};
+use unship_policy::{Allowed, Approval, ApprovalError, ApprovedPlan, Basis, Sought, approved, is_reason};
 use unship_rollback::{BreakGlass, Permission, Plan, RunState, Weakening};
 
 /// A plan that may be carried out. The only ways to one are [`Permitted::new`] and, for a run that was cut off, [`Permitted::begun`].
@@ -109,7 +109,7 @@ impl Judge<'_, '_> {
             }
             Some(reason) => reason.trim(),
         };
-        if reason.is_empty() || reason.len() > 1000 || reason.chars().any(char::is_control) {
+        if !is_reason(reason) {
             return Err(CliError::user("a reason is one line of 1 to 1000 bytes"));
         }
         let expired = |error: CliError| lapses.iter().fold(error, |error, lapse| error.cause(lapse.clone()));

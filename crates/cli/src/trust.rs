@@ -3,6 +3,7 @@
 use crate::{
     error::{CliError, Result},
     exit::Exit,
+    out::Out,
     site::read_text,
 };
 use std::{
@@ -10,7 +11,9 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use unship_policy::{Accepted, Digest, Memory, RootError, RootFile, StoryId};
+use unship_policy::{
+    APPROVER, Accepted, Digest, Memory, Name, PublicKey, RootError, RootFile, StoryId, TrustRoot, version, version_text,
+};
 use unship_rollback::{Event, Record};
 use unship_store::SiteStore;
 
@@ -97,11 +100,6 @@ pub fn remember(memory: &mut Memory, record: &Record) {
     }
 }
 
-fn version(text: &str) -> Option<[u32; 3]> {
-    let numbers: Vec<u32> = text.split('.').map(|number| number.parse().ok()).collect::<Option<_>>()?;
-    numbers.try_into().ok()
-}
-
 /// Why there is no trust root to go by, for a person.
 pub fn refusal(site: &Path, e: &RootError) -> CliError {
     let folder = site.join(FOLDER);
@@ -132,5 +130,21 @@ pub fn none_accepted(site: &Path) -> CliError {
 
 /// Which versions of bundles ran, by story, for people.
 pub fn ran(memory: &Memory) -> BTreeMap<String, String> {
-    memory.bundles.iter().map(|(story, [a, b, c])| (story.to_string(), format!("{a}.{b}.{c}"))).collect()
+    memory.bundles.iter().map(|(story, version)| (story.to_string(), version_text(*version))).collect()
+}
+
+/// The name and owner of a key that may approve now; `what` is what it may not do else.
+pub fn approver<'a>(trust: &'a TrustRoot, key: &PublicKey, what: &str) -> Result<(&'a Name, &'a str)> {
+    trust.approver(key).ok_or_else(|| {
+        CliError::refused(format!("this key may not {what} on this site"))
+            .cause(key.to_string())
+            .hint(format!("by the trust root it needs the role `{APPROVER}`, and must be neither expired nor revoked"))
+    })
+}
+
+/// What expires soon, or has expired.
+pub fn warn(out: Out, trust: &TrustRoot) {
+    for warning in trust.warnings() {
+        out.note(format!("{warning}; `unship trust renew` or `rotate` makes the next version"));
+    }
 }

@@ -16,8 +16,13 @@ use std::collections::BTreeSet;
 /// Bytes of an approval's file at most.
 pub const APPROVAL_BYTES_MAX: usize = 16 << 10;
 const FORMAT: u32 = 1;
-const REASON_BYTES_MAX: usize = 1000;
+pub(crate) const REASON_BYTES_MAX: usize = 1000;
 const CONTEXT: &[u8] = b"unship approval v1\0";
+/// Whether a text says why: one line of 1 to 1000 bytes that are not all blank.
+pub fn is_reason(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= REASON_BYTES_MAX && !text.chars().any(char::is_control)
+}
+
 /// What is approved, by whom aside. The order of the fields is that of the signed text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -147,7 +152,7 @@ impl Statement {
             return Err(ApprovalError::BadTerm);
         }
         let reason = self.reason.trim();
-        if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
+        if !is_reason(reason) {
             return Err(ApprovalError::BadReason);
         }
         Ok(())

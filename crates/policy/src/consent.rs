@@ -7,6 +7,7 @@
 
 use crate::{
     Capabilities, Digest, Manifest, Moment, Power, Signer, Tier, TrustRoot, VerifiedBundle,
+    approval::{REASON_BYTES_MAX, is_reason},
     dsse::{Envelope, EnvelopeError},
     power::as_lines,
     tables::RawCapabilities,
@@ -17,7 +18,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const PAYLOAD_TYPE: &str = "application/vnd.unship.consent+json";
 const FORMAT: u32 = 1;
-const REASON_BYTES_MAX: usize = 1000;
 
 /// What is decided. The order of the fields is that of the signed text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,7 +113,7 @@ impl Decided {
 
     fn check(&self) -> Result<(), DecisionError> {
         let reason = self.reason.trim();
-        if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
+        if !is_reason(reason) {
             return Err(DecisionError::BadReason);
         }
         match self.expires.filter(|end| *end <= self.allowed) {

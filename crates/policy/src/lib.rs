@@ -71,7 +71,7 @@ mod variant;
 mod watch;
 mod words;
 
-pub use approval::{APPROVAL_BYTES_MAX, Approval, ApprovalError, ApprovedPlan, Sought, Statement, approved};
+pub use approval::{APPROVAL_BYTES_MAX, Approval, ApprovalError, ApprovedPlan, Sought, Statement, approved, is_reason};
 pub use argument::{Argument, ParameterError, ParameterKind};
 pub use attestation::Narrowed;
 pub use bundle::{Bundle, BundleError, ClaimedSigner, VerifiedBundle, Wanted, attach_minisig, pack, sign};
@@ -91,7 +91,7 @@ pub use findings::{At, Finding, Gravity, findings, programs, unused_of_site};
 pub use grant::{Grant, ResolvedStory, definitions, misfits, resolve};
 pub use ids::{BadStoryId, Name, StoryId};
 pub use key::{PublicKey, Scheme, SecretKey, SecretKeyError, Signer};
-pub use manifest::{Manifest, Unit, UnitKind};
+pub use manifest::{Manifest, Unit, UnitKind, version, version_text};
 pub use meaning::BadName;
 pub use moment::Moment;
 pub use pattern::{BadPattern, PathPattern, Place};

@@ -187,8 +187,7 @@ impl Manifest {
 
     /// The version as text.
     pub fn version_text(&self) -> String {
-        let [major, minor, patch] = self.version;
-        format!("{major}.{minor}.{patch}")
+        version_text(self.version)
     }
 
     /// The interfaces of `unship:step` that the units request together.
@@ -213,7 +212,13 @@ fn already(asked: &[&Spanned<String>], checks: Vec<RawUnit>) -> Result<Vec<Unit>
     }
 }
 
-fn version(text: &str) -> Option<[u32; 3]> {
+/// A version as text.
+pub fn version_text([major, minor, patch]: [u32; 3]) -> String {
+    format!("{major}.{minor}.{patch}")
+}
+
+/// Reads a version: three numbers, each written in the one way there is. `None` for any other text.
+pub fn version(text: &str) -> Option<[u32; 3]> {
     let numbers: Vec<u32> = text.split('.').map(|n| n.parse().ok()).collect::<Option<_>>()?;
     let written_once = numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(".") == text;
     numbers.try_into().ok().filter(|_| written_once)

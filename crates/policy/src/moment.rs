@@ -2,7 +2,7 @@
 
 use crate::FileError;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 use toml::{
     Spanned,
     value::{Datetime, Offset},
@@ -21,6 +21,11 @@ impl Moment {
     /// The moment that many milliseconds after the epoch, to the second; the last one there is where that is beyond 9999.
     pub fn from_ms(ms: u64) -> Moment {
         Moment { seconds: (ms / 1000).min(253_402_300_799) }
+    }
+
+    /// The moment that long after `now_ms` (milliseconds since the epoch), to the second.
+    pub fn after(now_ms: u64, length: Duration) -> Moment {
+        Moment::from_ms(now_ms.saturating_add(u64::try_from(length.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// Milliseconds since the epoch.

@@ -8,6 +8,7 @@ use crate::{
     files::write_whole,
     keys::SignerArgs,
     site::{Site, read_bundle, story_id},
+    trust,
     wiring::SystemClock,
 };
 use std::{
@@ -55,18 +56,10 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         return Err(CliError::user(format!("a bundle of the tier {} needs no decision", bundle.tier()))
             .hint(format!("what it may do stands in policies/{}.toml", story.id)));
     }
-    let trust = site.trust()?;
     let signer = args.signer.signer()?;
-    let (_, owner) = trust.approver(&signer.public()).ok_or_else(|| {
-        CliError::refused("this key may not decide on this site").cause(signer.public().to_string()).hint(format!(
-            "by the trust root it needs the role `{}`, and must be neither expired nor revoked",
-            unship_policy::APPROVER
-        ))
-    })?;
+    let (_, owner) = trust::approver(site.trust()?, &signer.public(), "decide")?;
     let now_ms = SystemClock.now_ms();
-    let expires = args
-        .expires_in
-        .map(|after| Moment::from_ms(now_ms.saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX))));
+    let expires = args.expires_in.map(|after| Moment::after(now_ms, after));
     let decided = Decided::of(&bundle, &site.policy.name, &args.reason, Moment::from_ms(now_ms), expires);
     let text = decided.sign(&*signer).map_err(|e| CliError::user("that cannot be decided").because(&e))?;
     let file = write(&site.path, &decided, &signer.public().id(), &text)?;

@@ -11,6 +11,7 @@ use crate::{
     permit::{Given, Permitted},
     plans,
     session::Session,
+    trust,
     wiring::{SystemClock, free_bytes},
 };
 use std::{
@@ -67,9 +68,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     session.demand_nothing_in_flight()?;
     session.site.accept_expired = args.break_glass.is_some();
     let policy = session.site.story(&crate::site::story_id(&args.story)?)?;
-    for warning in session.site.trust()?.warnings() {
-        context.out.note(format!("{warning}; `unship trust renew` or `rotate` makes the next version"));
-    }
+    trust::warn(context.out, session.site.trust()?);
     let conditions = Conditions::look(&session.site, &policy, &session.history)?;
     let story = plan::load(&session.site, &session.store, &args.story, args.variant.as_deref())?;
     let clock_ms = SystemClock.now_ms();

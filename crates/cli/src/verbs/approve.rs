@@ -9,11 +9,11 @@ use crate::{
     out::time,
     plans,
     site::{Site, story_id},
-    watching,
+    trust, watching,
     wiring::SystemClock,
 };
 use std::{fs::OpenOptions, io::Write as _, path::PathBuf, time::Duration};
-use unship_policy::{Digest, PublicKey, Statement};
+use unship_policy::{Digest, Statement};
 use unship_rollback::{
     Clock as _, Plan,
     incident::{Incident, IncidentId, Wish},
@@ -73,7 +73,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
             .hint("`--output FILE` names it; `unship incidents` lists what people are asked"));
     }
     let key = args.signer.signer()?;
-    let owner = owner(&site, &key.public())?;
+    let (_, owner) = trust::approver(site.trust()?, &key.public(), "approve")?;
     let approved_ms = SystemClock.now_ms();
     let term_ms = u64::try_from(args.expires_in.as_millis()).unwrap_or(u64::MAX);
     let statement = Statement {
@@ -158,13 +158,4 @@ fn demand_same(args: &Args, known: Option<&Plan>, is_asked: bool) -> Result<()> 
         return Err(CliError::user("that plan weakens no safety property, so it needs no approval"));
     }
     Ok(())
-}
-
-fn owner<'a>(site: &'a Site, key: &PublicKey) -> Result<&'a str> {
-    site.trust()?.approver(key).map(|(_, owner)| owner).ok_or_else(|| {
-        CliError::refused("this key may not approve on this site").cause(key.to_string()).hint(format!(
-            "by the trust root it needs the role `{}`, and must be neither expired nor revoked",
-            unship_policy::APPROVER
-        ))
-    })
 }

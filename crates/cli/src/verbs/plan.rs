@@ -10,7 +10,7 @@ use crate::{
     out::Out,
     plans,
     site::{Site, story_id},
-    story,
+    story, trust,
     wiring::{SystemClock, new_run_id},
 };
 use std::path::Path;
@@ -41,9 +41,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let store = site.store()?;
     let policy = site.story(&story_id(&args.story)?)?;
     let history = History::read(&store)?;
-    for warning in site.trust_by(history.memory())?.warnings() {
-        context.out.note(format!("{warning}; `unship trust renew` or `rotate` makes the next version"));
-    }
+    trust::warn(context.out, site.trust_by(history.memory())?);
     let conditions = Conditions::look(&site, &policy, &history)?;
     let story = load(&site, &store, &args.story, args.variant.as_deref())?;
     let clock_ms = SystemClock.now_ms();

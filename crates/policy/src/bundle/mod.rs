@@ -360,7 +360,7 @@ impl Bundle {
         let manifest = manifest_of(text)?;
         let bundle = Bundle { component, subject, manifest, manifest_text, envelope, minisigs, bytes };
         // There is one way to write the sections, too: a length can be written in more bytes than it needs.
-        if bundle.with(bundle.envelope.as_ref(), &bundle.minisigs)[..] != bundle.bytes[..] {
+        if bundle.tail(bundle.envelope.as_ref(), &bundle.minisigs) != bundle.bytes[bundle.component..] {
             return Err(BundleError::Damaged(bundle.component));
         }
         Ok(bundle)
@@ -380,10 +380,14 @@ impl Bundle {
         }
     }
 
-    /// The subject with these signatures: the one way to write a bundle.
+    /// The component with its manifest and these signatures.
     fn with(&self, envelope: Option<&Envelope>, minisigs: &[Minisig]) -> Vec<u8> {
-        let mut bytes = self.bytes[..self.component].to_vec();
-        bytes.extend(custom_section(MANIFEST, self.manifest_text().as_bytes()));
+        [self.component(), &self.tail(envelope, minisigs)].concat()
+    }
+
+    /// The manifest and these signatures: the one way to write what stands behind the component.
+    fn tail(&self, envelope: Option<&Envelope>, minisigs: &[Minisig]) -> Vec<u8> {
+        let mut bytes = custom_section(MANIFEST, self.manifest_text().as_bytes());
         if let Some(envelope) = envelope {
             bytes.extend(custom_section(SIGNATURES, envelope.text().as_bytes()));
         }

@@ -3,7 +3,7 @@
 use super::{Bundle, BundleError};
 use crate::{
     Digest, Lapse, Manifest, Moment, Name, Narrowed, Scheme, StoryId, Tier, TrustRoot, TrustedKey, dsse::verdict,
-    trust::SKEW_MS,
+    manifest::version_text, trust::SKEW_MS,
 };
 
 /// What a bundle must be signed for.
@@ -40,9 +40,7 @@ impl Bundle {
             return Err(BundleError::Unsigned);
         }
         let mut lapses: Vec<Lapse> = trust.lapse().into_iter().collect();
-        if let Some(envelope) = &self.envelope {
-            self.attestation(envelope)?;
-        }
+        let attestation = self.envelope.as_ref().map(|envelope| self.attestation(envelope)).transpose()?;
         let signed = self.signed(trust)?;
         if self.manifest.story != *wanted.story {
             let (found, wanted) = (self.manifest.story.to_string(), wanted.story.to_string());
@@ -51,7 +49,9 @@ impl Bundle {
         if let Some(reason) = trust.root().revoked_bundles.get(&self.digest()) {
             return Err(BundleError::Revoked(reason.clone()));
         }
-        lapses.extend(self.fits(trust, wanted.site)?);
+        if let Some(attestation) = &attestation {
+            lapses.extend(fits(attestation.narrowed(), trust, wanted.site)?);
+        }
         let mut tier = Tier::Owned;
         for role_name in wanted.roles {
             let role = trust.root().role(role_name.as_str()).filter(|role| !role.stories.is_empty());
@@ -74,8 +74,7 @@ impl Bundle {
             tier = tier.min(role.tier);
         }
         if let Some(ran) = trust.memory().bundles.get(wanted.story).filter(|ran| **ran > self.manifest.version) {
-            let [major, minor, patch] = ran;
-            let ran = format!("{major}.{minor}.{patch}");
+            let ran = version_text(*ran);
             return Err(BundleError::Older { found: self.manifest.version_text(), ran });
         }
         if !lapses.is_empty() && !wanted.accept_expired {
@@ -123,20 +122,18 @@ impl Bundle {
         }
         Ok(found)
     }
+}
 
-    /// Whether what was signed is for this site and time; that it has expired is given.
-    fn fits(&self, trust: &TrustRoot, site: &str) -> Result<Option<Lapse>, BundleError> {
-        let Some(envelope) = &self.envelope else { return Ok(None) };
-        let attestation = self.attestation(envelope)?;
-        let Narrowed { sites, not_before, expires } = attestation.narrowed();
-        if !sites.is_empty() && !sites.iter().any(|known| known == site) {
-            return Err(BundleError::OtherSite { found: format!("{sites:?}"), wanted: site.to_owned() });
-        }
-        if let Some(begin) = not_before.filter(|begin| begin.ms() > trust.now_ms().saturating_add(SKEW_MS)) {
-            return Err(BundleError::NotYet(begin));
-        }
-        Ok(expires.filter(|end| end.ms() <= trust.now_ms()).map(|at| Lapse::Signature { at }))
+/// Whether what was signed is for this site and time; that it has expired is given.
+fn fits(narrowed: &Narrowed, trust: &TrustRoot, site: &str) -> Result<Option<Lapse>, BundleError> {
+    let Narrowed { sites, not_before, expires } = narrowed;
+    if !sites.is_empty() && !sites.iter().any(|known| known == site) {
+        return Err(BundleError::OtherSite { found: format!("{sites:?}"), wanted: site.to_owned() });
     }
+    if let Some(begin) = not_before.filter(|begin| begin.ms() > trust.now_ms().saturating_add(SKEW_MS)) {
+        return Err(BundleError::NotYet(begin));
+    }
+    Ok(expires.filter(|end| end.ms() <= trust.now_ms()).map(|at| Lapse::Signature { at }))
 }
 
 /// A known key whose signature fits.

@@ -9,7 +9,7 @@ mod write;
 pub(crate) use chain::SKEW_MS;
 pub use chain::{Accepted, Lapse, Memory, RootError, RootFile, TrustRoot, sign_root};
 
-use crate::{Digest, FileError, Moment, Name, PublicKey, Scheme, StoryId, tables::name};
+use crate::{Digest, FileError, Moment, Name, PublicKey, Scheme, StoryId, approval::is_reason, tables::name};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -351,7 +351,7 @@ impl RawRole {
 
 fn reason(text: &Spanned<String>) -> Result<String, FileError> {
     let reason = text.get_ref();
-    if reason.trim().is_empty() || reason.len() > 1000 || reason.chars().any(char::is_control) {
+    if !is_reason(reason) {
         return Err(FileError::at(text.span(), "a reason is one line of 1 to 1000 bytes"));
     }
     Ok(reason.clone())

@@ -6,10 +6,8 @@ use crate::{
     error::{CliError, Result},
     exit::Exit,
     trust,
-    wiring::SystemClock,
 };
-use unship_policy::{Digest, TrustRoot};
-use unship_rollback::Clock as _;
+use unship_policy::Digest;
 
 /// Lets this site go by the newest version of the trust root in policies/trust/: once for a new site, with the digest that
 /// somebody told you by another way than the files came. Newer versions that follow from it are then accepted by themselves.
@@ -34,8 +32,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let known = if args.replace { None } else { trust::accepted(&store)? };
     let trust = match known {
         Some(_) => chain.newest()?,
-        None => TrustRoot::begin(chain.files(), SystemClock.now_ms())
-            .map_err(|e| trust::refusal(chain.folder().ancestors().nth(2).unwrap_or(chain.folder()), &e))?,
+        None => chain.followed_from_the_first()?,
     };
     let found = trust.accepted();
     if found.digest != digest {

@@ -1,9 +1,6 @@
 //! `unship trust add | rotate | revoke | renew`: the next version with one thing changed.
 
-use super::{
-    init::{later, name},
-    next::Chain,
-};
+use super::{init::name, next::Chain};
 use crate::{
     context::Context,
     error::{CliError, Result},
@@ -238,6 +235,6 @@ pub fn revoke(context: &Context, args: &RevokeArgs) -> Result<Exit> {
 /// Runs `trust renew`.
 pub fn renew(context: &Context, args: &RenewArgs) -> Result<Exit> {
     let (chain, mut root) = begin(context)?;
-    root.expires = later(SystemClock.now_ms(), args.expires_in);
+    root.expires = Moment::after(SystemClock.now_ms(), args.expires_in);
     chain.publish(context, &root, &*args.signer.signer()?)
 }

@@ -75,7 +75,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let root = Root {
         version: 1,
         issued: Moment::from_ms(now_ms),
-        expires: later(now_ms, args.expires_in),
+        expires: Moment::after(now_ms, args.expires_in),
         keys: keys.0,
         roles,
         revoked_keys: BTreeMap::new(),
@@ -92,11 +92,6 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         context.out.note("this site goes by it from now on");
     }
     Ok(exit)
-}
-
-/// The moment `after` now.
-pub fn later(now_ms: u64, after: Duration) -> Moment {
-    Moment::from_ms(now_ms.saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)))
 }
 
 /// A name from the command line.

@@ -69,6 +69,11 @@ impl Chain {
         self.follow(&self.files).map_err(|e| trust::refusal(&self.site, &e))
     }
 
+    /// The newest version, followed from the first that is there, whatever the site accepted.
+    pub fn followed_from_the_first(&self) -> Result<TrustRoot> {
+        TrustRoot::begin(&self.files, SystemClock.now_ms()).map_err(|e| trust::refusal(&self.site, &e))
+    }
+
     fn follow(&self, files: &[RootFile]) -> std::result::Result<TrustRoot, RootError> {
         let now_ms = SystemClock.now_ms();
         match self.store().ok().flatten().and_then(|store| trust::accepted(&store).ok().flatten()) {
