@@ -11,7 +11,8 @@ use crate::{
 use std::{path::PathBuf, sync::Arc};
 use unship_controller::{
     book::{self, BookError},
-    ports::{Policies, Setup, Silent},
+    notify::Notices,
+    ports::{Policies, Setup},
 };
 use unship_policy::{Digest, StoryId, TrustRoot};
 use unship_rollback::{
@@ -37,6 +38,7 @@ impl SitePolicies {
             site.story(story)?;
         }
         let rules = triggers::all(&site)?;
+        let notices = Arc::new(notices(&site)?);
         site.trust()?;
         Ok(Setup {
             site: site.policy.name.clone(),
@@ -46,9 +48,23 @@ impl SitePolicies {
             rules,
             stories: stories.iter().map(StoryId::to_string).collect(),
             last_shipped: None,
-            announcer: Arc::new(Silent),
+            announcer: notices.clone(),
+            notices,
         })
     }
+}
+
+/// Where a site keeps its own HTML for mail.
+const NOTICES: &str = "policies/notices";
+
+/// Who is told of what, with the templates checked.
+pub fn notices(site: &Site) -> Result<Notices> {
+    let html = |name: &str| read_text(&site.path.join(NOTICES).join(name)).map_err(|e| told(&e));
+    Notices::new(&site.policy.notices, site.policy.watch.links.as_deref(), html).map_err(|e| {
+        CliError::user("a template of a notice is not to be used")
+            .because(&e)
+            .hint("docs/notices.md lists what a template can name; `policies/notices/` has the files that `html` names")
+    })
 }
 
 /// Of every policy file, with its name.
@@ -60,6 +76,8 @@ fn digest(site: &Site) -> Result<Digest> {
     for name in triggers::folder(&site.path.join("policies/triggers"))? {
         parts.push(format!("policies/triggers/{name}"));
     }
+    let html = site.policy.notices.notices.iter().filter_map(|notice| notice.html.as_ref());
+    parts.extend(html.map(|name| format!("{NOTICES}/{name}")));
     let texts = parts.iter().map(|part| read_text(&site.path.join(part))).collect::<Result<Vec<_>>>()?;
     let parts: Vec<&[u8]> = parts.iter().zip(&texts).flat_map(|(a, b)| [a.as_bytes(), b.as_bytes()]).collect();
     Ok(Digest::of_parts(&parts))

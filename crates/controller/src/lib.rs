@@ -10,6 +10,7 @@ mod hands;
 pub mod intake;
 pub mod links;
 pub mod metrics;
+pub mod notify;
 pub mod ports;
 pub mod server;
 pub mod service;

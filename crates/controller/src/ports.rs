@@ -1,10 +1,11 @@
 //! What the daemon is handed: who takes a story back, what the policies say, which channels are told, and the time.
 
+use crate::notify::Notices;
 use std::sync::Arc;
 use unship_policy::{DecisionPolicy, Digest, TrustRoot, WatchPolicy};
 use unship_rollback::{
     Outcome, RunId, Verdict,
-    incident::{Incident, NoticeEvent},
+    incident::{Book, Incident, NoticeEvent},
     trigger::TriggerRule,
 };
 
@@ -95,19 +96,27 @@ pub trait Operator: Send + Sync {
     fn exposed(&self) -> Result<Vec<Exposed>, String>;
 }
 
-/// Which channels are told of what.
-pub trait Announcer: Send + Sync {
-    /// The channels that are told of `event`, each with the key that makes deliveries of one thing one.
-    fn channels(&self, event: NoticeEvent, incident: Option<&Incident>, run: Option<&RunId>) -> Vec<(String, String)>;
+/// What somebody is told of.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    /// What happened.
+    pub event: NoticeEvent,
+    /// To which incident.
+    pub incident: Option<&'a Incident>,
+    /// To which run.
+    pub run: Option<&'a RunId>,
+    /// What it belongs to, where that is neither.
+    pub thread: Option<&'a str>,
 }
 
-/// Nobody is told.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Silent;
+/// Which channels are told of what.
+pub trait Announcer: Send + Sync {
+    /// The channels that are told of it, each with the key that makes deliveries of one thing one.
+    fn channels(&self, book: &Book, about: &About<'_>) -> Vec<(String, String)>;
 
-impl Announcer for Silent {
-    fn channels(&self, _: NoticeEvent, _: Option<&Incident>, _: Option<&RunId>) -> Vec<(String, String)> {
-        Vec::new()
+    /// Whether a notice of this event gives way where too many wait.
+    fn can_wait(&self, _event: NoticeEvent) -> bool {
+        false
     }
 }
 
@@ -130,6 +139,8 @@ pub struct Setup {
     pub last_shipped: Option<String>,
     /// Who is told.
     pub announcer: Arc<dyn Announcer>,
+    /// The same, with the channels and the words.
+    pub notices: Arc<Notices>,
 }
 
 /// Reads policies.

@@ -1,11 +1,12 @@
 //! `policies/site.toml`: what belongs to no one story.
 
 use crate::{
-    DecisionPolicy, Feed, FileError, Name, PostMortemPolicy, Trigger, WatchPolicy,
+    DecisionPolicy, Feed, FileError, Name, NoticesPolicy, PostMortemPolicy, Trigger, WatchPolicy,
     calls::{RawGitMeaning, RawHttpMeaning},
     decision::RawDecision,
     feed::{RawFeed, feeds},
     meaning::Limits,
+    notices::{RawChannel, RawNotice, notices},
     outside::{RawCommand, RawSelector, RawService},
     post_mortem::RawPostMortem,
     safety::RawSafety,
@@ -42,6 +43,8 @@ pub struct SitePolicy {
     pub decision: DecisionPolicy,
     /// How the daemon runs.
     pub watch: WatchPolicy,
+    /// Who is told of what.
+    pub notices: NoticesPolicy,
 }
 
 #[derive(Deserialize)]
@@ -75,6 +78,12 @@ struct RawSitePolicy {
     decision: RawDecision,
     #[serde(default)]
     watch: RawWatch,
+    #[serde(default)]
+    channels: BTreeMap<Spanned<String>, RawChannel>,
+    #[serde(default)]
+    recipients: BTreeMap<Spanned<String>, Spanned<Vec<Spanned<String>>>>,
+    #[serde(default)]
+    notice: Vec<Spanned<RawNotice>>,
 }
 
 #[derive(Deserialize)]
@@ -126,6 +135,7 @@ impl SitePolicy {
                 .map_or_else(|| Ok(PostMortemPolicy::default()), RawPostMortem::parse)?,
             decision: raw.decision.parse()?,
             watch: raw.watch.parse()?,
+            notices: notices(&raw.channels, &raw.recipients, &raw.notice)?,
         })
     }
 }

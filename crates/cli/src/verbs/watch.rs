@@ -24,9 +24,10 @@ use std::{
 use unship_controller::{
     book::{AfterFacts, WatchBook},
     clock::{DrivenClock, MachineClock, SourceClock, WatchClock},
-    daemon::{Daemon, Parts, Request, Requests, source_state},
+    daemon::{Alive, Daemon, Parts, Request, Requests, source_state},
     intake::Intake,
     metrics::Metrics,
+    notify::Couriers,
     server::{Desk, Server, router},
     service,
     sources::{self, Access, Credential, Sources},
@@ -120,7 +121,10 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     context.out.object(&serde_json::json!({
         "type": "watching", "site": setup.site, "listen": address, "triggers": setup.rules.len(), "stories": setup.stories,
     }));
-    let path = site.path.clone();
+    let couriers = Couriers::start(book.clone(), clock.clone(), &site.path, &setup.site, setup.notices.clone())
+        .map_err(|e| CliError::user("the couriers of notices cannot begin").because(&e))?;
+    let couriers = Arc::new(couriers);
+    let (path, last, mut tell) = (site.path.clone(), couriers.clone(), service::teller());
     let parts = Parts {
         book,
         clock,
@@ -132,11 +136,21 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         requests,
         wake,
         metrics,
-        alive: service::teller(),
-        reloaded: Box::new(move |_| match Site::find(Some(&path)) {
-            Ok(site) => sources.reload(&site.policy),
-            // It was good a moment ago, when the rest of it was taken over.
-            Err(e) => tracing::error!(error = e.message(), "the sources go on as before"),
+        alive: Box::new(move |alive| {
+            tell(alive);
+            if alive == Alive::Stopping {
+                last.stop();
+            }
+        }),
+        reloaded: Box::new(move |setup| {
+            if let Err(e) = couriers.reload(setup.notices.clone()) {
+                tracing::error!(error = %e, "there are no couriers for new channels");
+            }
+            match Site::find(Some(&path)) {
+                Ok(site) => sources.reload(&site.policy),
+                // It was good a moment ago, when the rest of it was taken over.
+                Err(e) => tracing::error!(error = e.message(), "the sources go on as before"),
+            }
         }),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };

@@ -1,9 +1,10 @@
 //! How an incident goes on: from stage to stage, as far as it can now.
 
-use super::{Daemon, Notify, Planning, fresh_id, samples::After, samples::judge};
+use super::{Daemon, Planning, fresh_id, samples::After, samples::judge};
 use crate::{
     book::BookError,
     hands::Job,
+    notify::Notify,
     ports::{Order, Planned, RunSummary},
 };
 use std::collections::BTreeSet;
@@ -444,7 +445,7 @@ impl Daemon {
         // The notice of its verdict told all there is.
         let notices = match how {
             Closing::Recovered => Vec::new(),
-            _ => vec![Notify::of(NoticeEvent::Progress, &incident.id, format!("closed: {reason}"))],
+            _ => vec![Notify::of(NoticeEvent::Closed, &incident.id, format!("closed: {reason}"))],
         };
         self.say(facts, notices)?;
         self.plans.remove(&incident.id);

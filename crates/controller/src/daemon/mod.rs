@@ -12,6 +12,7 @@ use crate::{
     hands::{Done, Hands, Job},
     intake::Intake,
     metrics::Metrics,
+    notify::{Notify, queued},
     ports::{Operator, Planned, Policies, Setup},
     sources::Sources,
     wake::Wake,
@@ -27,7 +28,7 @@ use std::{
 use unship_policy::Digest;
 use unship_rollback::{
     RunId,
-    incident::{Book, Fact, IncidentId, NoticeEvent, NoticeId},
+    incident::{Fact, IncidentId},
     trigger::Evaluator,
 };
 
@@ -151,25 +152,6 @@ pub struct Daemon {
     snapshot: samples::SnapshotState,
     is_busy: bool,
     is_stopping: bool,
-}
-
-/// A notice to be queued with the facts that cause it.
-struct Notify {
-    event: NoticeEvent,
-    incident: Option<IncidentId>,
-    run: Option<RunId>,
-    detail: String,
-}
-
-impl Notify {
-    fn of(event: NoticeEvent, incident: &IncidentId, detail: impl Into<String>) -> Notify {
-        Notify { event, incident: Some(incident.clone()), run: None, detail: detail.into() }
-    }
-
-    fn with_run(mut self, run: &RunId) -> Notify {
-        self.run = Some(run.clone());
-        self
-    }
 }
 
 impl Daemon {
@@ -345,22 +327,6 @@ impl Daemon {
     fn incident<T>(&self, id: &IncidentId, look: impl FnOnce(&unship_rollback::incident::Incident) -> T) -> Option<T> {
         self.parts.book.read(|book| book.incident(id).map(look))
     }
-}
-
-/// The facts that queue notices on the channels that want them.
-fn queued(book: &Book, announcer: &dyn crate::ports::Announcer, notices: Vec<Notify>) -> Vec<Fact> {
-    let mut number = book.next_notice();
-    let mut facts = Vec::new();
-    for Notify { event, incident, run, detail } in notices {
-        let about = incident.as_ref().and_then(|id| book.incident(id));
-        for (channel, dedup) in announcer.channels(event, about, run.as_ref()) {
-            let Some(notice) = NoticeId::new(&format!("n{number}")) else { continue };
-            number += 1;
-            let (incident, run, detail) = (incident.clone(), run.clone(), detail.clone());
-            facts.push(Fact::NoticeQueued { notice, incident, run, event, channel, dedup, detail });
-        }
-    }
-    facts
 }
 
 /// `letter`, UTC date and time, 8 random hexadecimal digits.

@@ -1,8 +1,8 @@
 //! What people say: submissions of the inbox, and one-time links. Everything is judged here, at the moment it is taken in,
 //! and what does not count is written down with its reason.
 
-use super::{Daemon, Notify};
-use crate::{book::BookError, links};
+use super::Daemon;
+use crate::{book::BookError, links, notify::Notify};
 use unship_policy::{Approval, Digest, Sought, TrustRoot, approved};
 use unship_rollback::{
     RunId,
@@ -118,7 +118,7 @@ impl Daemon {
                 let owner = owner.clone().unwrap_or_else(|| self.parts.setup.decision.owner.clone());
                 let (owner, reason) = (neutralise(&owner), neutralise(reason));
                 let notice = Notify::of(
-                    NoticeEvent::Progress,
+                    NoticeEvent::Answered,
                     incident,
                     format!("{by} said no: {reason}; {owner} fixes it forward"),
                 );
@@ -135,7 +135,7 @@ impl Daemon {
                 }
                 let reason = format!("{by}: {}", neutralise(reason));
                 let closed = Fact::IncidentClosed { incident: incident.clone(), how: Closing::ByHand, reason };
-                let notice = Notify::of(NoticeEvent::Progress, incident, format!("{by} closed it"));
+                let notice = Notify::of(NoticeEvent::Closed, incident, format!("{by} closed it"));
                 Ok(Taken { facts: vec![closed], notices: vec![notice], closed: Some(open), ..Taken::default() })
             }
             Wish::Silence { trigger, until_ms } => {
@@ -195,7 +195,7 @@ impl Daemon {
         let key = approval.key().to_string();
         match self.count(id, text, &approval) {
             Ok(facts) => {
-                let notice = Notify::of(NoticeEvent::Progress, id, "a person said yes");
+                let notice = Notify::of(NoticeEvent::Answered, id, "a person said yes");
                 Taken { facts, notices: vec![notice], ..Taken::default() }
             }
             Err(reason) => refused(key, reason),
@@ -327,7 +327,7 @@ impl Daemon {
                 (Fact::Denied { incident: id.clone(), by: person, reason: neutralise(&reason), owner }, said)
             }
         };
-        let notice = Notify::of(NoticeEvent::Progress, &id, said.clone());
+        let notice = Notify::of(NoticeEvent::Answered, &id, said.clone());
         self.say(vec![used, fact], vec![notice])?;
         links::forget(self.parts.book.store(), link);
         Ok(Ok(said))

@@ -1,7 +1,7 @@
 //! Samples in, incidents out; and the evaluators' state from one daemon to the next.
 
-use super::{Daemon, Notify, Parts, TICK, fresh_id};
-use crate::{book::BookError, sources::SourceState};
+use super::{Daemon, Parts, TICK, fresh_id};
+use crate::{book::BookError, notify::Notify, sources::SourceState};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},

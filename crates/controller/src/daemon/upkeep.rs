@@ -1,10 +1,11 @@
 //! What is looked after beside incidents: whether stories could be taken back, what is exposed, post-mortems, policies.
 
-use super::{Daemon, Notify, samples::qualified};
+use super::{Daemon, samples::qualified};
 use crate::{
     book::BookError,
     daemon::Alive,
     hands::Job,
+    notify::Notify,
     ports::{Exposed, Planned, RunSummary},
 };
 use std::{
@@ -85,10 +86,16 @@ impl Daemon {
         match reason {
             // What was told is not told again as long as it is the same.
             reason if before.as_ref() == Some(&reason) => Ok(()),
-            None => self.say(vec![Fact::Ready { story }], Vec::new()),
+            None => {
+                // That it is ready is news to nobody but those who were told that it was not.
+                let was_told = matches!(before, Some(Some(_)));
+                let detail = format!("story {story} could be taken back again");
+                let notice = Notify::alone(NoticeEvent::Ready, detail).in_thread(format!("not-ready/{story}"));
+                self.say(vec![Fact::Ready { story }], was_told.then_some(notice).into_iter().collect())
+            }
             Some(reason) => {
                 let detail = format!("story {story} could not be taken back now: {reason}");
-                let notice = Notify { event: NoticeEvent::NotReady, incident: None, run: None, detail };
+                let notice = Notify::alone(NoticeEvent::NotReady, detail).in_thread(format!("not-ready/{story}"));
                 self.say(vec![Fact::NotReady { story, reason }], vec![notice])
             }
         }
@@ -107,7 +114,7 @@ impl Daemon {
             }
             Err(why) => format!("a run was cut off and could not be ended: {why}"),
         };
-        self.say(Vec::new(), vec![Notify { event: NoticeEvent::Paged, incident: None, run: None, detail }])
+        self.say(Vec::new(), vec![Notify::alone(NoticeEvent::Paged, detail).in_thread("cut-off")])
     }
 
     pub(super) fn take_exposed(&mut self, exposed: Result<Vec<Exposed>, String>) -> Result<(), BookError> {
@@ -123,7 +130,7 @@ impl Daemon {
         for Exposed { run, story, until_ms } in &exposed {
             if !known.contains_key(run) {
                 let detail = format!("story {story} weakens a safety property until {until_ms}, by run {run}");
-                let notice = Notify { event: NoticeEvent::Progress, incident: None, run: Some(run.clone()), detail };
+                let notice = Notify::alone(NoticeEvent::Progress, detail).with_run(run);
                 let (run, story) = (run.clone(), story.clone());
                 self.say(vec![Fact::ExposureBegan { run, story, until_ms: *until_ms }], vec![notice])?;
             }
@@ -155,7 +162,7 @@ impl Daemon {
             Ok(RunSummary { outcome: Outcome::Undone, .. }) => {
                 self.upkeep.ending.remove(run);
                 let detail = format!("what run {run} weakened was taken back in time");
-                let notice = Notify { event: NoticeEvent::Progress, incident: None, run: Some(run.clone()), detail };
+                let notice = Notify::alone(NoticeEvent::Closed, detail).with_run(run);
                 let how = "its time was over".to_owned();
                 return self.say(vec![Fact::ExposureEnded { run: run.clone(), how }], vec![notice]);
             }
@@ -168,7 +175,7 @@ impl Daemon {
             return Ok(());
         }
         let detail = format!("what run {run} weakened could NOT be taken back in time: {reason}");
-        let notice = Notify { event: NoticeEvent::Paged, incident: None, run: Some(run.clone()), detail };
+        let notice = Notify::alone(NoticeEvent::Paged, detail).with_run(run);
         self.say(vec![Fact::ExposureStuck { run: run.clone(), reason }], vec![notice])
     }
 
@@ -182,7 +189,7 @@ impl Daemon {
         for run in overdue {
             let incident = self.parts.book.read(|book| book.runs().get(&run).map(|note| note.incident.clone()));
             let detail = format!("the post-mortem of run {run} was due; `unship postmortem {run}` writes it");
-            let notice = Notify { event: NoticeEvent::PostMortemDue, incident, run: Some(run.clone()), detail };
+            let notice = Notify { incident, ..Notify::alone(NoticeEvent::PostMortemDue, detail).with_run(&run) };
             self.say(vec![Fact::PostMortemOverdue { run }], vec![notice])?;
         }
         Ok(())

@@ -7,6 +7,7 @@ use unship_policy::{
     StoryPolicy, pack, parse_bytes, parse_duration, resolve, sign,
 };
 
+mod notices;
 mod outside;
 
 /// `case: LINE:COLUMN «text at fault» message (help)`, a line a case.

@@ -3,7 +3,7 @@
 use crate::{Outcome, RunId, Verdict};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use unship_policy::{Digest, Severity};
+use unship_policy::{Digest, NoticeEvent, Severity};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $letter:literal) => {
@@ -113,34 +113,6 @@ pub struct Evidence {
     pub value: Option<f64>,
     /// When, in milliseconds since the epoch.
     pub at_ms: i64,
-}
-
-/// What a notice tells of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NoticeEvent {
-    /// A rollback begins.
-    Initiated,
-    /// It goes on, or something else is known of the incident.
-    Progress,
-    /// People are asked.
-    ApprovalNeeded,
-    /// The rollback is done, and the verdict is Recovered.
-    Complete,
-    /// The run failed and was taken back, or was refused.
-    Failed,
-    /// The run is stuck: a person has to put something right.
-    Stuck,
-    /// It was taken back, and is not well again, or nobody can tell.
-    NotRecovered,
-    /// A story could not be taken back now.
-    NotReady,
-    /// Users are affected: a text that a person approved.
-    UsersAffected,
-    /// A person is needed now.
-    Paged,
-    /// A post-mortem is due.
-    PostMortemDue,
 }
 
 /// What a person handed in while the daemon was up or down.
