@@ -2,7 +2,7 @@
 
 use crate::{
     guests, real, repo, site,
-    toolchain::{Toolchain, Way, cache, clean, promtool, python, say},
+    toolchain::{Toolchain, Way, cache, clean, exim, promtool, python, say},
 };
 use anyhow::{Result, bail};
 
@@ -14,6 +14,7 @@ pub fn run(way: Way, args: &[String]) -> Result<()> {
     // Before anything takes its time.
     python::need()?;
     let promtool = promtool::need()?;
+    let exim = exim::need()?;
     let real = real::install()?;
     let guests = guests::build(&Toolchain::find(way)?)?;
     let parts = site::parts(guests.clone())?;
@@ -33,6 +34,7 @@ pub fn run(way: Way, args: &[String]) -> Result<()> {
         .env("UNSHIP_XTASK", parts.unship.with_file_name("xtask"))
         .env("UNSHIP_PRACTICE", &parts.practice)
         .env("UNSHIP_PROMTOOL", &promtool)
+        .env("UNSHIP_EXIM", &exim)
         // Where the real parts are, for tests that have caches of their own for everything else.
         .env("UNSHIP_CACHE", cache::folder()?)
         .env("UNSHIP_PM2", real.modules.join("pm2/bin/pm2"))

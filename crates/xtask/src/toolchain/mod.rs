@@ -5,6 +5,8 @@
 
 pub mod cache;
 mod debian;
+mod debs;
+pub mod exim;
 mod host;
 mod installed;
 pub mod process;

@@ -1,11 +1,8 @@
 //! promtool, Prometheus's own test tool, for the differential test of the triggers: the one on `PATH`, or Debian's, unpacked
 //! into the cache. No system package is installed.
 
-use super::{
-    cache,
-    process::{is_there, output, say},
-};
-use anyhow::{Context as _, Result, bail};
+use super::{cache, debs, process::output};
+use anyhow::{Context as _, Result};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -44,21 +41,8 @@ fn is_right(promtool: &Path) -> bool {
 }
 
 fn fetch(to: &Path) -> Result<()> {
-    for tool in ["apt-get", "dpkg-deb"] {
-        if !is_there(tool) {
-            bail!("there is no {tool} here");
-        }
-    }
-    say("downloading promtool (Debian's prometheus, about 19 MB)");
     let work = tempfile::tempdir_in(to)?;
-    let download = || output(Command::new("apt-get").args(["download", PACKAGE]).current_dir(&work));
-    if let Err(first) = download() {
-        say("apt-get update");
-        output(Command::new("apt-get").arg("update")).context(first)?;
-        download()?;
-    }
-    let deb = fs::read_dir(&work)?.next().context("apt-get downloaded nothing")??.path();
-    output(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(work.path()))?;
+    debs::unpack(&[PACKAGE], work.path())?;
     fs::rename(work.path().join("usr/bin/promtool"), to.join("promtool"))?;
     Ok(())
 }
