@@ -3,6 +3,7 @@
 
 mod bench;
 mod demo;
+mod exim;
 mod guests;
 mod lint;
 mod practice;

@@ -1,8 +1,8 @@
 //! `cargo xtask test`: builds the guests, then everything else, then runs every test.
 
 use crate::{
-    guests, real, repo, site,
-    toolchain::{Toolchain, Way, cache, clean, exim, promtool, python, say},
+    exim, guests, real, repo, site,
+    toolchain::{Toolchain, Way, cache, clean, promtool, python, say},
 };
 use anyhow::{Result, bail};
 

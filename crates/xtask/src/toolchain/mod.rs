@@ -5,8 +5,7 @@
 
 pub mod cache;
 mod debian;
-mod debs;
-pub mod exim;
+pub mod debs;
 mod host;
 mod installed;
 pub mod process;

@@ -1,7 +1,7 @@
 //! Exim, a mail server, for the tests of notices: Debian's, unpacked into the cache. (OpenSMTPD of Debian 12 was built for an
 //! older OpenSSL, and its TLS fails.)
 
-use super::{cache, debs, process::output};
+use crate::toolchain::{cache, debs, process::output};
 use anyhow::{Context as _, Result};
 use std::{
     path::{Path, PathBuf},
