@@ -257,20 +257,22 @@ impl OverlayTree {
         Ok(Place { folder: self.folders[self.nodes[id].folder].0.clone(), path: names.iter().rev().collect() })
     }
 
+    /// Where what a handle leads to lies. A file is known by the name that it was opened by, as the kernel knows it: that name
+    /// may move, and whoever takes it away leaves the handle nowhere, whatever other names the file has.
     fn place_of_handle(&self, handle: Handle) -> Sys<Place> {
         let open = self.handles.get(&handle).ok_or(Errno::BADF)?;
         if open.is_gone {
             return Err(Errno::NOENT);
         }
-        if let Some((dir, name)) = &open.at
-            && let Body::Dir { changed, .. } = &self.nodes[*dir].body
-            && changed.get(name) == Some(&Some(open.node))
-        {
-            let mut place = self.place_of(*dir)?;
-            place.path.push(name);
-            return Ok(place);
+        match &open.at {
+            Some((dir, name)) if self.kind(open.node) != Kind::Directory => {
+                let mut place = self.place_of(*dir)?;
+                place.path.push(name);
+                Ok(place)
+            }
+            // A directory has one name.
+            _ => self.place_of(open.node),
         }
-        self.place_of(open.node)
     }
 
     /// Whether the system lets this process have `access` to what lies on disk, as it will ask when the plan is run.

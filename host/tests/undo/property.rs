@@ -282,3 +282,36 @@ fn a_handle_whose_name_was_taken_over_leads_nowhere_in_plan_and_run() {
     ]];
     check(&Case { spec, steps, kills: Vec::new() }).expect("as before");
 }
+
+/// Every sequence of up to three changes of three names, then a write through a handle that was opened before: plan and run know
+/// it by the same name, or both by none.
+#[test]
+fn a_handle_is_known_by_the_same_name_in_plan_and_run_whatever_becomes_of_names() {
+    const NAMES: [u8; 3] = [0, 1, 12];
+    let mut changes: Vec<Op> = NAMES.map(|path| Op::Unlink { path }).into();
+    for from in NAMES {
+        for to in NAMES.into_iter().filter(|to| *to != from) {
+            changes.extend([Op::Rename { from, to }, Op::Link { from, to, follow: false }]);
+        }
+    }
+    let open = || Op::Open { path: 0, create: false, truncate: false, follow: false };
+    let put = || Op::Put { path: 0, size: 4, seed: 2 };
+    let write = || Op::Write { handle: 0, at: 0, size: 1, seed: 1 };
+    let mut sequences: Vec<Vec<Op>> = vec![Vec::new()];
+    for length in 0..3 {
+        let longer = sequences.iter().filter(|all| all.len() == length).cloned();
+        let longer: Vec<Vec<Op>> =
+            longer.flat_map(|all| changes.iter().map(move |op| [&all[..], &[op.clone()]].concat())).collect();
+        sequences.extend(longer);
+    }
+    for sequence in sequences {
+        // A file that was there, one beside it or not, and one that the step itself made.
+        let begins =
+            [(vec![file(0)], vec![open()]), (vec![file(0), file(1)], vec![open()]), (vec![], vec![put(), open()])];
+        for (spec, begin) in begins {
+            let steps = vec![[begin, sequence.clone(), vec![write()]].concat()];
+            let case = Case { spec, steps, kills: Vec::new() };
+            check(&case).unwrap_or_else(|why| panic!("{why}\n{case:?}"));
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! [`Tree`] over the nodes: each call of the gate, on the upper layer or through to the disk.
 
-use super::{Body, Content, OverlayTree};
+use super::{Body, Content, Id, OverlayTree};
 use crate::{
     gate::{Entry, Kind, NewTime, Stat},
     tree::{
@@ -98,7 +98,7 @@ impl Tree for OverlayTree {
         let id = self.make(self.nodes[dir].folder, dir, name, Body::File(Content::Upper(file)));
         self.set_entry(dir, name, Some(id));
         self.touch(dir);
-        Ok(self.add(id, None))
+        Ok(self.add(id, Some((dir, name.clone()))))
     }
 
     fn read(&mut self, handle: Handle, len: usize, offset: u64) -> Sys<Vec<u8>> {
@@ -203,9 +203,18 @@ impl Tree for OverlayTree {
         self.set_entry(from_dir, from.1, None);
         self.set_entry(to_dir, to.1, Some(id));
         // Only the place in the tree changes; where its content lies on disk is remembered by path below its own folder.
-        self.nodes[id].parent = to_dir;
-        to.1.clone_into(&mut self.nodes[id].name);
-        self.nodes[id].removed = false;
+        let node = &mut self.nodes[id];
+        if node.removed || (node.parent == from_dir && node.name == *from.1) {
+            node.parent = to_dir;
+            to.1.clone_into(&mut node.name);
+            node.removed = false;
+        }
+        let moved = |at: &&mut (Id, OsString)| at.0 == from_dir && at.1 == *from.1;
+        let at =
+            self.handles.values_mut().filter(|open| open.node == id && !open.is_gone).filter_map(|o| o.at.as_mut());
+        for at in at.filter(moved) {
+            *at = (to_dir, to.1.clone());
+        }
         self.touch(from_dir);
         self.touch(to_dir);
         Ok(())
@@ -296,7 +305,7 @@ impl Tree for OverlayTree {
         self.nodes[id].modified = Some(SystemTime::now());
         self.set_entry(dir, name, Some(id));
         self.touch(dir);
-        Ok(self.add(id, None))
+        Ok(self.add(id, Some((dir, name.clone()))))
     }
 
     fn clear(
