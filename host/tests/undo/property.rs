@@ -300,14 +300,17 @@ fn a_handle_is_known_by_the_same_name_in_plan_and_run_whatever_becomes_of_names(
     let mut sequences: Vec<Vec<Op>> = vec![Vec::new()];
     for length in 0..3 {
         let longer = sequences.iter().filter(|all| all.len() == length).cloned();
-        let longer: Vec<Vec<Op>> =
-            longer.flat_map(|all| changes.iter().map(move |op| [&all[..], &[op.clone()]].concat())).collect();
+        let longer: Vec<Vec<Op>> = longer
+            .flat_map(|all| changes.iter().map(move |op| [&all[..], std::slice::from_ref(op)].concat()))
+            .collect();
         sequences.extend(longer);
     }
     for sequence in sequences {
-        // A file that was there, one beside it or not, and one that the step itself made.
-        let begins =
-            [(vec![file(0)], vec![open()]), (vec![file(0), file(1)], vec![open()]), (vec![], vec![put(), open()])];
+        // A file that was there and one beside it; for shorter sequences it alone, and one that the step itself made.
+        let mut begins = vec![(vec![file(0), file(1)], vec![open()])];
+        if sequence.len() < 3 {
+            begins.extend([(vec![file(0)], vec![open()]), (vec![], vec![put(), open()])]);
+        }
         for (spec, begin) in begins {
             let steps = vec![[begin, sequence.clone(), vec![write()]].concat()];
             let case = Case { spec, steps, kills: Vec::new() };
