@@ -2,12 +2,11 @@
 
 use crate::{
     repo,
-    toolchain::{Toolchain, Way, cache, clean, path_with, say},
+    toolchain::{Toolchain, Way, clean, path_with, say},
+    tools,
 };
 use anyhow::{Context as _, Result, bail};
 use std::{
-    fs,
-    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Instant,
 };
@@ -15,7 +14,7 @@ use std::{
 /// Fixed, so that the same commit gives the same answer tomorrow.
 const CARGO_DENY: &str = "0.20.2";
 /// The folders that hold a `Cargo.lock` of their own.
-const WORKSPACES: &[&str] = &[".", "steps-wasm", "crates/step"];
+const WORKSPACES: &[&str] = &[".", "steps-wasm", "crates/step", "fuzz"];
 
 /// Checks everything, says all that is wrong, and how long each part took.
 ///
@@ -39,7 +38,7 @@ pub fn run(way: Way) -> Result<()> {
         fmt.args(if *folder == "." { &["--all", "--check"][..] } else { &["--check"][..] });
         part(&format!("format of {folder}"), &mut fmt)?;
     }
-    let deny = cargo_deny()?;
+    let deny = tools::need("cargo-deny", CARGO_DENY)?;
     for folder in WORKSPACES {
         part(&format!("sources of {folder}"), &mut cargo(folder, &["fetch", "--quiet", "--locked"]))?;
         let mut check = clean(&deny);
@@ -63,6 +62,10 @@ pub fn run(way: Way) -> Result<()> {
         "clippy of the SDK",
         sdk.env("CARGO_TARGET_DIR", repo().join("target/step")).args(["--", "--deny", "warnings"]),
     )?;
+    // Without libFuzzer's binaries, which only a nightly toolchain can link.
+    let mut fuzz = cargo("fuzz", &["clippy", "--quiet", "--release", "--locked"]);
+    fuzz.env("CARGO_TARGET_DIR", repo().join("target/fuzz")).args(["--", "--deny", "warnings"]);
+    part("clippy of the fuzz targets", &mut fuzz)?;
     let toolchain = Toolchain::find(way)?;
     if toolchain.rustc.with_file_name("clippy-driver").is_file() {
         let mut guests = cargo("steps-wasm", &clippy[..5]);
@@ -88,39 +91,4 @@ fn cargo(folder: &str, args: &[&str]) -> Command {
     let mut command = clean("cargo");
     command.current_dir(repo().join(folder)).args(args);
     command
-}
-
-/// The one version of cargo-deny that judges here, built into the cache when it is not there.
-fn cargo_deny() -> Result<PathBuf> {
-    let place = cache::folder()?.join("tools").join(format!("cargo-deny-{CARGO_DENY}"));
-    let program = |root: &Path| root.join("bin/cargo-deny");
-    cache::once(&place, |root| is_that_version(&program(root)), build_cargo_deny)?;
-    Ok(program(&place))
-}
-
-fn build_cargo_deny(root: &Path) -> Result<()> {
-    say(&format!("building cargo-deny {CARGO_DENY} into the cache (once, about two minutes)"));
-    let build = root.join("build");
-    let mut install = clean("cargo");
-    install
-        .args(["install", "--quiet", "--locked", "--version", CARGO_DENY, "cargo-deny", "--root"])
-        .arg(root)
-        // Outside the checkout, whose `.cargo/config.toml` is not meant for tools.
-        .current_dir(root)
-        .env("CARGO_TARGET_DIR", &build)
-        // It runs for a second at a time; what costs is building it.
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
-        .env("CARGO_PROFILE_RELEASE_LTO", "off")
-        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256")
-        .stdin(Stdio::null());
-    let built = install.status().context("cannot run `cargo install`")?;
-    if !built.success() {
-        bail!("`cargo install --locked cargo-deny --version {CARGO_DENY}` must work ({built})");
-    }
-    fs::remove_dir_all(&build).with_context(|| format!("cannot remove {}", build.display()))
-}
-
-fn is_that_version(program: &Path) -> bool {
-    let out = Command::new(program).arg("--version").stdin(Stdio::null()).output();
-    out.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).trim() == format!("cargo-deny {CARGO_DENY}"))
 }

@@ -4,6 +4,7 @@
 mod bench;
 mod demo;
 mod exim;
+mod fuzz;
 mod guests;
 mod lint;
 mod practice;
@@ -11,6 +12,7 @@ mod real;
 mod site;
 mod tests;
 mod toolchain;
+mod tools;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -76,6 +78,14 @@ enum Verb {
     },
     /// Checks format, clippy and dependencies; says all that is wrong
     Lint,
+    /// Runs what reads foreign bytes under libFuzzer, each target for a while; says what was run and found
+    Fuzz {
+        /// The targets; all of them otherwise
+        targets: Vec<String>,
+        /// How long each runs
+        #[arg(long, default_value_t = fuzz::SECONDS)]
+        seconds: u64,
+    },
     /// Runs all tests: the guests are built from source first
     Test {
         /// Passed on to `cargo test`, such as `-p unship-policy` or `-- --nocapture`
@@ -126,6 +136,7 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Guests => print_guests(&guests::build(&Toolchain::find(cli.toolchain)?)?),
         Verb::Guest { dir } => print_guests(&guests::build_one(&Toolchain::find(cli.toolchain)?, &dir)?),
         Verb::Lint => lint::run(cli.toolchain),
+        Verb::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
         Verb::Test { args } => tests::run(cli.toolchain, &args),
         Verb::Demo { dir, story, built } => demo::run(dir, site::story(&story)?, &built.parts(cli.toolchain)?),
         Verb::Bench { runs, built } => bench::run(&built.parts(cli.toolchain)?, runs),

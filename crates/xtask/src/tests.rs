@@ -1,7 +1,7 @@
 //! `cargo xtask test`: builds the guests, then everything else, then runs every test.
 
 use crate::{
-    exim, guests, real, repo, site,
+    exim, fuzz, guests, real, repo, site,
     toolchain::{Toolchain, Way, cache, clean, promtool, python, say},
 };
 use anyhow::{Result, bail};
@@ -41,6 +41,9 @@ pub fn run(way: Way, args: &[String]) -> Result<()> {
         .status()?;
     if !status.success() {
         bail!("tests failed ({status})");
+    }
+    if args.is_empty() {
+        fuzz::run(&[], fuzz::SECONDS_IN_TESTS)?;
     }
     Ok(())
 }

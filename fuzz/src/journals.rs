@@ -1,0 +1,158 @@
+//! Journals: their files, their signed heads, and what their records say.
+
+use crate::Edits;
+use sha2::{Digest as _, Sha256};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+use unship_rollback::{Record, RunState, incident};
+use unship_store::{Durability, Journal, JournalOptions, SiteId, SiteStore, read, verify};
+
+/// A folder of this process, in memory where that is possible.
+static WORKSHOP: LazyLock<PathBuf> = LazyLock::new(|| {
+    let memory = Path::new("/dev/shm");
+    let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    let folder = base.join(format!("unship-fuzz-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    folder
+});
+
+/// A journal of some records in two flushes, with its records.
+static GOOD: LazyLock<(Vec<u8>, Vec<Vec<u8>>)> = LazyLock::new(|| {
+    let path = WORKSHOP.join("good");
+    let _ = fs::remove_file(&path);
+    let site = SiteId::new([7; 16]);
+    Journal::create(&path, site, JournalOptions::default()).expect("made");
+    let journal = Journal::open(&path, site, JournalOptions::default()).expect("opened");
+    let records: Vec<Vec<u8>> = (0..8).map(|n| format!("{{\"n\":{n}}}").into_bytes()).collect();
+    journal.append(records[..5].to_vec(), Durability::Flush).expect("written");
+    journal.append(records[5..].to_vec(), Durability::Flush).expect("written");
+    drop(journal);
+    let bytes = fs::read(&path).expect("read");
+    // The zeros at the end say nothing, and would take all of a fuzzer's time.
+    let end = bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+    (bytes[..end + 16.min(bytes.len() - end)].to_vec(), records)
+});
+
+/// The chain, computed by what the format says and by none of the reader's code: the records up to the first that is not whole.
+fn chain(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut lines = bytes.split_inclusive(|b| *b == b'\n');
+    let Some(header) = lines.next() else { return Vec::new() };
+    let mut head = Sha256::digest(header).to_vec();
+    let mut records = Vec::new();
+    for line in lines {
+        let Some(line) = line.strip_suffix(b"\n") else { break };
+        let Some((hash, rest)) = line.split_at_checked(64) else { break };
+        let Some(rest) = rest.strip_prefix(b" ") else { break };
+        let own = Sha256::new_with_prefix(&head).chain_update(rest).finalize().to_vec();
+        let hex: String = own.iter().map(|b| format!("{b:02x}")).collect();
+        let mut parts = rest.splitn(3, |b| *b == b' ');
+        let (Some(seq), Some(_floor), Some(json)) = (parts.next(), parts.next(), parts.next()) else { break };
+        if hex.as_bytes() != hash || seq != (records.len() + 1).to_string().as_bytes() {
+            break;
+        }
+        records.push(json.to_vec());
+        head = own;
+    }
+    records
+}
+
+/// A journal's file: whatever it is, no record is given out that is not whole and in its place; and of a good one that was
+/// changed none that was never written.
+pub fn journal(data: &[u8]) {
+    let Some((how, rest)) = data.split_first() else { return };
+    let (good, written) = &*GOOD;
+    let is_edited = how % 2 == 1;
+    let bytes = if is_edited { Edits(rest).of(good) } else { rest.to_vec() };
+    let path = WORKSHOP.join("journal");
+    fs::write(&path, &bytes).expect("written");
+    let wanted = chain(&bytes);
+    let mut given = Vec::new();
+    let mut failed = false;
+    if let Ok(entries) = read(&path) {
+        for entry in entries {
+            match entry {
+                Ok(entry) => {
+                    assert_eq!(entry.seq, given.len() as u64 + 1);
+                    given.push(entry.json);
+                }
+                Err(e) => {
+                    assert!(!e.to_string().is_empty());
+                    failed = true;
+                }
+            }
+        }
+    } else {
+        failed = true;
+    }
+    assert!(wanted.starts_with(&given), "a record that is not in the chain is given out");
+    if is_edited {
+        assert!(written.starts_with(&given), "a record that nobody wrote is given out");
+    }
+    match verify(&path) {
+        Ok(report) => {
+            assert!(!failed, "it verifies, and cannot be read");
+            assert_eq!(report.records, given.len() as u64);
+        }
+        Err(_) => assert!(failed, "it can be read, and does not verify"),
+    }
+}
+
+/// A site's signed head: changed, it is not taken for signed.
+pub fn checkpoint(data: &[u8]) {
+    static SITE: LazyLock<(PathBuf, PathBuf, Vec<u8>)> = LazyLock::new(|| {
+        let site = WORKSHOP.join("site");
+        let _ = fs::remove_dir_all(&site);
+        fs::create_dir(&site).expect("a folder");
+        let store = SiteStore::create(&site).expect("a store");
+        let journal = store.journal(&mut |_| {}).expect("a journal");
+        journal.append(vec![b"{}".to_vec(), b"{\"n\":2}".to_vec()], Durability::Flush).expect("written");
+        store.sign_checkpoint(&journal).expect("signed");
+        let path = site.join(".unship/checkpoint");
+        let good = fs::read(&path).expect("the checkpoint");
+        (site, path, good)
+    });
+    let (site, path, good) = &*SITE;
+    let Some((how, rest)) = data.split_first() else { return };
+    let bytes = if how % 2 == 0 { rest.to_vec() } else { Edits(rest).of(good) };
+    fs::write(path, &bytes).expect("written");
+    let verified = SiteStore::open(site).map(|store| store.verify(None));
+    if let Ok(Ok(verified)) = verified {
+        // An older head of the same chain is one; there is none here but the head of both records.
+        assert!(bytes == *good, "another checkpoint is taken for signed: {verified:?}");
+    }
+}
+
+/// Records of runs, a line each: what can be read is written as it was; a record that cannot follow changes nothing.
+pub fn records(data: &[u8]) {
+    let mut state = RunState::default();
+    for line in data.split(|b| *b == b'\n').take(200) {
+        let Ok(record) = serde_json::from_slice::<Record>(line) else { continue };
+        let text = serde_json::to_vec(&record).expect("written");
+        let again: Record = serde_json::from_slice(&text).expect("what was written is read");
+        assert_eq!(again, record);
+        let before = format!("{state:?}");
+        if state.advance(&record).is_err() {
+            assert_eq!(format!("{state:?}"), before, "a record that cannot follow changed something");
+        }
+        let _ = (state.next(), state.where_it_stands(), state.times_left(), state.made_before());
+    }
+}
+
+/// Entries of the daemon's journal, a line each.
+pub fn incidents(data: &[u8]) {
+    let mut book = incident::Book::default();
+    for line in data.split(|b| *b == b'\n').take(200) {
+        let Ok(entry) = serde_json::from_slice::<incident::Entry>(line) else { continue };
+        let text = serde_json::to_vec(&entry).expect("written");
+        let again: incident::Entry = serde_json::from_slice(&text).expect("what was written is read");
+        assert_eq!(again, entry);
+        let before = book.clone();
+        if book.advance(&entry).is_err() {
+            assert_eq!(book, before, "an entry that cannot follow changed something");
+        }
+        let _ = (book.next_notice(), book.running().is_some());
+    }
+}
