@@ -2,7 +2,9 @@
 //!
 //! Nothing outside the test's own folder is used: the environment is emptied, and the cache lies in the folder too.
 
+pub mod exim;
 pub mod mounts;
+pub mod receiver;
 pub mod stories;
 
 use std::{

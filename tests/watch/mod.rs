@@ -9,6 +9,8 @@ use std::{
     process::{Child, ChildStdout, Stdio},
 };
 
+mod night;
+
 /// Any time: the clock is the test's.
 const BEGIN: u64 = 1_790_000_000_000;
 const MINUTE: u64 = 60_000;
@@ -31,7 +33,12 @@ struct Daemon {
 
 impl Daemon {
     fn start(site: &Site, inject: &[&str]) -> Daemon {
-        let clock = BEGIN.to_string();
+        Daemon::start_at(site, BEGIN, inject)
+    }
+
+    /// Its clock shows `now_ms`, or what the book says if that is later.
+    fn start_at(site: &Site, now_ms: u64, inject: &[&str]) -> Daemon {
+        let clock = now_ms.to_string();
         let mut command = site.command(["watch", "--json", "--clock", &clock]);
         for fault in inject {
             command.args(["--inject", fault]);

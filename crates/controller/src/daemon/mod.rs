@@ -263,6 +263,8 @@ impl Daemon {
             }
             Request::Clock { now_ms, reply } => {
                 self.parts.clock.set(now_ms);
+                // Couriers wait by the same clock.
+                self.parts.book.wake();
                 self.calm.push(reply);
                 Ok(())
             }

@@ -145,8 +145,6 @@ struct Courier {
     /// Failures in a row.
     failures: u32,
     not_before_ms: u64,
-    /// Others were told that it fails.
-    is_told: bool,
     /// Of the notice in hand: how often it was tried, and who has it.
     attempts: u32,
     has_it: BTreeSet<String>,
@@ -175,7 +173,7 @@ fn next(book: &Book, channel: &str, site: &str, now_ms: u64) -> Option<Job> {
 
 impl Courier {
     fn new(shared: Arc<Shared>, channel: String) -> Courier {
-        Courier { shared, channel, failures: 0, not_before_ms: 0, is_told: false, attempts: 0, has_it: BTreeSet::new() }
+        Courier { shared, channel, failures: 0, not_before_ms: 0, attempts: 0, has_it: BTreeSet::new() }
     }
 
     fn run(mut self) {
@@ -202,7 +200,6 @@ impl Courier {
             let refused = match self.deliver(&job) {
                 Ok(answer) => {
                     self.failures = 0;
-                    self.is_told = false;
                     if !self.settled(vec![Fact::NoticeDelivered { notice: job.notice.id.clone(), answer }]) {
                         return;
                     }
@@ -221,18 +218,31 @@ impl Courier {
         self.attempts = 0;
         self.has_it.clear();
         self.not_before_ms = 0;
-        self.write(facts, None)
+        let again = format!("channel {} delivers again", self.channel);
+        let others = self.is_told().then_some((NoticeEvent::Closed, again));
+        self.write(facts, others)
+    }
+
+    /// What notices about this channel belong to.
+    fn thread(&self) -> String {
+        format!("{ABOUT_CHANNEL}{}", self.channel)
+    }
+
+    /// Whether the last that others were told of this channel is that it fails.
+    fn is_told(&self) -> bool {
+        let thread = self.thread();
+        let fails =
+            |book: &Book| book.notices().rev().find(|n| n.dedup == thread).map(|n| n.event == NoticeEvent::Paged);
+        self.shared.book.read(fails).unwrap_or(false)
     }
 
     /// Facts, and what other channels are told with them.
-    fn write(&self, facts: Vec<Fact>, others: Option<String>) -> bool {
+    fn write(&self, facts: Vec<Fact>, others: Option<(NoticeEvent, String)>) -> bool {
         let notices = self.shared.notices();
         let written = self.shared.book.append_made(self.shared.clock.now_ms(), |book| {
-            let mut facts = facts;
-            let thread = format!("{ABOUT_CHANNEL}{}", self.channel);
-            let tell = |detail| Notify::alone(NoticeEvent::Paged, detail).in_thread(thread).but_not(&self.channel);
-            facts.extend(queued(book, &*notices, others.map(tell).into_iter().collect()));
-            facts
+            let tell = |(event, detail)| Notify::alone(event, detail).in_thread(self.thread()).but_not(&self.channel);
+            let told = queued(book, &*notices, others.map(tell).into_iter().collect());
+            facts.into_iter().chain(told).collect()
         });
         if let Err(e) = &written {
             tracing::error!(channel = self.channel, error = %e, "what became of a notice cannot be written");
@@ -257,8 +267,9 @@ impl Courier {
         let Some(after) = after else {
             let (notice, event) = (job.notice.id.clone(), job.notice.event);
             tracing::error!(channel = self.channel, notice = %notice, why, "a notice was given up");
-            let others = (!is_about_channel)
-                .then(|| format!("channel {}: notice {notice} ({event}) was given up: {why}", self.channel));
+            let others = (!is_about_channel).then(|| {
+                (NoticeEvent::Paged, format!("channel {}: notice {notice} ({event}) was given up: {why}", self.channel))
+            });
             let failed = Fact::NoticeFailed { notice, reason: why, attempts: self.attempts };
             self.attempts = 0;
             self.has_it.clear();
@@ -266,10 +277,9 @@ impl Courier {
         };
         tracing::warn!(channel = self.channel, notice = %job.notice.id, failures = self.failures, why, "a notice waits");
         self.not_before_ms = now_ms.saturating_add(wait_ms(self.failures, after));
-        if self.failures >= FAILURES_TOLD && !self.is_told && !is_about_channel {
-            self.is_told = true;
+        if self.failures >= FAILURES_TOLD && !is_about_channel && !self.is_told() {
             let detail = format!("channel {} fails, and notices wait there: {why}", self.channel);
-            return self.write(Vec::new(), Some(detail));
+            return self.write(Vec::new(), Some((NoticeEvent::Paged, detail)));
         }
         true
     }

@@ -4,6 +4,7 @@
 mod exim;
 mod http;
 mod mail;
+#[path = "../../../../tests/support/receiver.rs"]
 mod server;
 mod support;
 mod words;
