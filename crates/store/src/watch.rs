@@ -130,7 +130,8 @@ impl WatchStore {
         self.inbox.write_atomic(name, &[content])
     }
 
-    /// The names of what lies in the inbox, sorted; what is still being written is not among them.
+    /// The names of the files in the inbox, sorted; what is still being written is not among them, nor is anything that no
+    /// submission can be: it stays, and is nobody's concern.
     ///
     /// # Errors
     /// Where the folder cannot be read.
@@ -138,7 +139,12 @@ impl WatchStore {
         let path = self.inbox.path();
         let mut names = Vec::new();
         for entry in std::fs::read_dir(path).naming("read", path)?.take(SUBMISSIONS_MAX) {
-            let name = entry.naming("read", path)?.file_name();
+            let entry = entry.naming("read", path)?;
+            // A link as well: reading it says what is wrong with it.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            let name = entry.file_name();
             // Whatever has another name is nobody's submission, and can only be told of.
             names.extend(name.to_str().filter(|name| !name.starts_with('.')).map(str::to_owned));
         }
