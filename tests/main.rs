@@ -7,6 +7,7 @@ mod checkpoint;
 mod cli;
 mod code_cache;
 mod consent;
+mod doctor;
 mod elsewhere;
 mod exec;
 mod flags;

@@ -129,6 +129,11 @@ impl Site {
 
     /// As [`Site::trust`], up to this moment.
     pub fn trust_until(&self, expires: &str, tables: &str) {
+        self.trust_between("2020-01-01T00:00:00Z", expires, tables);
+    }
+
+    /// As [`Site::trust`], from one moment to another.
+    pub fn trust_between(&self, issued: &str, expires: &str, tables: &str) {
         let key = SecretKey::parse(&self.read_key()).expect("a key");
         let public = key.public();
         // The tables may name the key already; one key has one name.
@@ -136,7 +141,7 @@ impl Site {
         let name = table.and_then(|table| table.split(']').next()).unwrap_or("root");
         let own = if table.is_some() { String::new() } else { format!("[keys.root]\npublic = \"{public}\"\n") };
         let text = format!(
-            "version = 1\nissued = 2020-01-01T00:00:00Z\nexpires = {expires}\n{tables}{own}[roles.root]\nkeys = [\"{name}\"]\nthreshold = 1\n"
+            "version = 1\nissued = {issued}\nexpires = {expires}\n{tables}{own}[roles.root]\nkeys = [\"{name}\"]\nthreshold = 1\n"
         );
         let file = RootFile { version: 1, text, signatures: Vec::new() };
         fs::create_dir_all(self.at("policies/trust")).expect("policies/trust");

@@ -125,6 +125,11 @@ impl CliError {
         std::iter::once(&self.message).chain(&self.causes).map(String::as_str).collect::<Vec<_>>().join(": ")
     }
 
+    /// What to do next, as far as it is known.
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// What failed, without its causes.
     pub fn message(&self) -> &str {
         &self.message

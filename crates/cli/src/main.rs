@@ -9,6 +9,7 @@ mod history;
 mod images;
 mod inject;
 mod keys;
+mod missing;
 mod needs;
 mod operator;
 mod out;
@@ -74,6 +75,7 @@ enum Verb {
     Triggers(verbs::triggers::Args),
     Watch(verbs::watch::Args),
     Incidents(verbs::incidents::Args),
+    Doctor(verbs::doctor::Args),
     Deny(verbs::deny::Args),
     Silence(verbs::silence::Args),
     Pause(verbs::pause::Args),
@@ -117,6 +119,7 @@ fn main() -> ExitCode {
         Verb::Triggers(args) => verbs::triggers::run(&context, args),
         Verb::Watch(args) => verbs::watch::run(&context, args),
         Verb::Incidents(args) => verbs::incidents::run(&context, args),
+        Verb::Doctor(args) => verbs::doctor::run(&context, args),
         Verb::Deny(args) => verbs::deny::run(&context, args),
         Verb::Silence(args) => verbs::silence::run(&context, args),
         Verb::Pause(args) => verbs::pause::run(&context, args),

@@ -4,7 +4,6 @@ use crate::{
     error::{CliError, Result},
     history::History,
     trust,
-    wiring::SystemClock,
 };
 use std::cell::OnceCell;
 use std::{
@@ -13,10 +12,9 @@ use std::{
     path::{Path, PathBuf},
 };
 use unship_policy::{
-    Bundle, GrantError, Memory, ResolvedStory, RootError, SitePolicy, StoryId, StoryPolicy, TrustRoot, VerifiedBundle,
-    Wanted, missing, resolve,
+    Bundle, GrantError, Memory, ResolvedStory, SitePolicy, StoryId, StoryPolicy, TrustRoot, VerifiedBundle, Wanted,
+    missing, resolve,
 };
-use unship_rollback::Clock as _;
 use unship_store::SiteStore;
 
 /// Bytes of a policy file at most.
@@ -66,12 +64,7 @@ impl Site {
         if let Some(trust) = self.trust.get() {
             return Ok(trust);
         }
-        let files = trust::files(&self.path.join(trust::FOLDER))?;
-        if files.is_empty() {
-            return Err(trust::refusal(&self.path, &RootError::None));
-        }
-        let accepted = trust::accepted(&self.store()?)?.ok_or_else(|| trust::none_accepted(&self.path))?;
-        let found = TrustRoot::follow(&files, accepted, memory.clone(), SystemClock.now_ms());
+        let found = trust::follow(&self.path, &self.store()?, memory)?;
         let found = found.map_err(|e| trust::refusal(&self.path, &e))?;
         Ok(self.trust.get_or_init(|| found))
     }

@@ -31,6 +31,13 @@ pub fn link(resolved: ResolvedStory, store: &SiteStore) -> Result<LinkedStory> {
     LinkedStory::link(&engine, &code, component.kind, resolved).map_err(|e| unfit(&e))
 }
 
+/// Whether native code for it lies in the site's cache: else the next plan makes it first.
+pub fn is_compiled(resolved: &ResolvedStory, engine: &Engine, store: &SiteStore) -> Result<bool> {
+    let component = to_component(resolved.bundle.component()).map_err(|e| unfit(&e))?;
+    let found = store.code().map_err(|e| machine(&e))?.open(&key(&component.bytes, engine));
+    Ok(found.map_err(|e| machine(&e))?.is_some())
+}
+
 /// Checks a component and its manifest's text against each other, as `plan` will: for authors, when packing.
 pub fn check_for_packing(component: &[u8], manifest: &unship_policy::Manifest) -> Result<()> {
     let component = to_component(component).map_err(|e| unfit(&e))?;

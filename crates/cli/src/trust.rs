@@ -5,6 +5,7 @@ use crate::{
     exit::Exit,
     out::Out,
     site::read_text,
+    wiring::SystemClock,
 };
 use std::{
     collections::BTreeMap,
@@ -14,7 +15,7 @@ use std::{
 use unship_policy::{
     APPROVER, Accepted, Digest, Memory, Name, PublicKey, RootError, RootFile, StoryId, TrustRoot, version, version_text,
 };
-use unship_rollback::{Event, Record};
+use unship_rollback::{Clock as _, Event, Record};
 use unship_store::SiteStore;
 
 /// Versions that are looked at, at most.
@@ -75,6 +76,19 @@ pub fn accepted(store: &SiteStore) -> Result<Option<Accepted>> {
             .hint("look who changed it; `unship trust accept --replace` makes it anew")
     });
     read.map(Some)
+}
+
+/// The newest version that follows from the one that the site at `site` accepted, by what it remembers, now.
+///
+/// # Errors
+/// Where the files cannot be read or none was accepted; within, why the versions are not to be trusted.
+pub fn follow(site: &Path, store: &SiteStore, memory: &Memory) -> Result<std::result::Result<TrustRoot, RootError>> {
+    let files = files(&site.join(FOLDER))?;
+    if files.is_empty() {
+        return Ok(Err(RootError::None));
+    }
+    let accepted = accepted(store)?.ok_or_else(|| none_accepted(site))?;
+    Ok(TrustRoot::follow(&files, accepted, memory.clone(), SystemClock.now_ms()))
 }
 
 /// Writes down that the site goes by this version.

@@ -45,10 +45,8 @@ impl WatchStore {
     /// Makes what is missing, and opens it.
     pub(crate) fn create(store: &Dir, site: SiteId, secret: &[u8; 32]) -> Result<Self, JournalError> {
         let dir = store.make_dir(WATCH)?;
-        for name in [INBOX, KEPT] {
-            dir.make_dir(name)?;
-        }
-        let this = Self::open_in(dir, site, secret)?;
+        let (inbox, kept) = (dir.make_dir(INBOX)?, dir.make_dir(KEPT)?);
+        let this = Self::with(dir, inbox, kept, site, secret)?;
         this.journal.complete()?;
         this.dir.flush()?;
         Ok(this)
@@ -57,13 +55,17 @@ impl WatchStore {
     /// `None` where no daemon has ever watched.
     pub(crate) fn open(store: &Dir, site: SiteId, secret: &[u8; 32]) -> Result<Option<Self>, JournalError> {
         match store.open_dir_if_there(WATCH)? {
-            Some(dir) => Ok(Some(Self::open_in(dir, site, secret)?)),
+            Some(dir) => {
+                // One whose making was interrupted is none yet: looking at it makes nothing.
+                let (inbox, kept) = (dir.open_dir_if_there(INBOX)?, dir.open_dir_if_there(KEPT)?);
+                let parts = inbox.zip(kept);
+                parts.map(|(inbox, kept)| Self::with(dir, inbox, kept, site, secret)).transpose()
+            }
             None => Ok(None),
         }
     }
 
-    fn open_in(dir: Dir, site: SiteId, secret: &[u8; 32]) -> Result<Self, JournalError> {
-        let (inbox, kept) = (dir.make_dir(INBOX)?, dir.make_dir(KEPT)?);
+    fn with(dir: Dir, inbox: Dir, kept: Dir, site: SiteId, secret: &[u8; 32]) -> Result<Self, JournalError> {
         let journal = SignedJournal::new(dir.try_clone()?, id_of(site), secret);
         Ok(Self { dir, inbox, kept, journal })
     }

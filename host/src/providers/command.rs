@@ -15,6 +15,7 @@ mod tests;
 
 use super::{Deadline, procfs};
 use confine::Confinement;
+pub use confine::can_confine;
 use output::Stream;
 pub use program::deciding_files;
 use rustix::event::{PollFd, PollFlags};

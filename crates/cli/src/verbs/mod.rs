@@ -5,6 +5,7 @@ pub mod apply;
 pub mod approve;
 pub mod check;
 pub mod deny;
+pub mod doctor;
 pub mod exec;
 pub mod gc;
 pub mod incidents;

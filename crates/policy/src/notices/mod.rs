@@ -200,6 +200,20 @@ pub struct NoticesPolicy {
 }
 
 impl NoticesPolicy {
+    /// The secrets that the channels need, with the names of these.
+    pub fn secrets(&self) -> impl Iterator<Item = (&Name, &SecretSource)> {
+        self.channels.iter().filter_map(|(name, channel)| {
+            let secret = match &channel.kind {
+                ChannelKind::PagerDuty { routing_key, .. } => Some(routing_key),
+                ChannelKind::Slack(SlackBy::Webhook { url }) => Some(url),
+                ChannelKind::Slack(SlackBy::Api { token, .. }) => Some(token),
+                ChannelKind::Smtp { login, .. } => login.as_ref().map(|(_, password)| password),
+                ChannelKind::Webhook { token, .. } => token.as_ref(),
+            };
+            secret.map(|secret| (name, secret))
+        })
+    }
+
     /// What `channel` is told of `event` by.
     pub fn notice(&self, channel: &str, event: NoticeEvent) -> Option<&NoticeRule> {
         self.notices.iter().find(|notice| notice.channel.as_str() == channel && notice.events.contains(&event))

@@ -49,6 +49,14 @@ impl<'a> Confinement<'a> {
     }
 }
 
+/// Whether this kernel can hold a command to what policy lets it change and read.
+///
+/// # Errors
+/// Why it cannot.
+pub fn can_confine() -> Result<(), String> {
+    Rules::new(LANDLOCK, "", true).map(|_| ()).map_err(|e| format!("Landlock as of Linux 6.2 is not there: {e}"))
+}
+
 /// Made ready by the parent: the child only makes system calls.
 pub(super) struct Prepared {
     ruleset: Option<OwnedFd>,

@@ -4,16 +4,15 @@ use crate::{
     context::Context,
     error::{CliError, Result},
     exit::Exit,
+    missing,
     out::Out,
     policy_text,
     site::{Site, policy_files, read_bundle, read_text, story_id},
     trust,
 };
 use std::path::{Path, PathBuf};
-use unship_host::providers::command;
 use unship_policy::{
-    At, FileError, Finding, Gravity, Manifest, SitePolicy, StoryId, StoryPolicy, TrustRoot, findings, programs,
-    unused_of_site,
+    FileError, Finding, Gravity, Manifest, SitePolicy, StoryId, StoryPolicy, TrustRoot, findings, unused_of_site,
 };
 
 /// Tells all that is wrong with site.toml, the trust root and the stories' policies, each with its place: what does not parse,
@@ -107,13 +106,13 @@ impl Check<'_> {
         let name = format!("policies/{}.toml", story.id);
         let manifest = self.manifest(&name, story, site, trust);
         self.findings(&name, findings(story, &site.policy, manifest.as_ref()));
-        self.findings(&name, missing_programs(self.path, &story.definitions));
-        self.findings(&name, missing_places(self.path, &story.definitions));
+        self.findings(&name, missing::programs(self.path, &story.definitions));
+        self.findings(&name, missing::places(self.path, &story.definitions));
     }
 
     fn machine_of_site(&mut self, site: &SitePolicy) {
-        self.findings("policies/site.toml", missing_programs(self.path, &site.definitions));
-        self.findings("policies/site.toml", missing_places(self.path, &site.definitions));
+        self.findings("policies/site.toml", missing::programs(self.path, &site.definitions));
+        self.findings("policies/site.toml", missing::places(self.path, &site.definitions));
     }
 
     /// The manifest of the story's bundle, whoever signed it: it is only read.
@@ -210,41 +209,4 @@ impl Check<'_> {
             _ => Exit::User,
         }
     }
-}
-
-/// Programs that a run would not find here, or not run.
-fn missing_programs(site: &Path, definitions: &unship_policy::Definitions) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for (table, name, key, program) in programs(definitions) {
-        if let Err(e) = command::find(site, &program) {
-            let message = format!("`{key}` of `[{table}.{name}]` cannot run on this machine: {e}");
-            found.push(Finding::new(Gravity::Error, At::Definition(table, name.to_string()), message));
-        }
-    }
-    found
-}
-
-/// Folders, repositories and the flags file, where they are not there.
-fn missing_places(site: &Path, definitions: &unship_policy::Definitions) -> Vec<Finding> {
-    let mut found = Vec::new();
-    let mut missing = |table: &'static str, name: &str, message: String| {
-        found.push(Finding::new(Gravity::Error, At::Definition(table, name.to_owned()), message));
-    };
-    for (name, path) in &definitions.folders {
-        if !site.join(path).is_dir() {
-            missing("folders", name, format!("the folder {name:?} is {path}, where no folder is"));
-        }
-    }
-    for (name, git) in &definitions.git {
-        if !site.join(&git.repository).join(".git").exists() {
-            let message = format!("`[git.{name}]` speaks of {}, which is no working tree of git", git.repository);
-            missing("git", name.as_str(), message);
-        }
-    }
-    if let Some(flags) = &definitions.flags
-        && !site.join(&flags.file).is_file()
-    {
-        missing("flags", "", format!("the flags file {} is not there", flags.file));
-    }
-    found
 }

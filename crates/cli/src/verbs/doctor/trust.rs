@@ -1,0 +1,82 @@
+//! The trust root: which version, by whom, how long it and its keys are good for.
+
+use super::Findings;
+use crate::{trust, wiring::SystemClock};
+use std::path::Path;
+use unship_policy::{Memory, Moment, RootError, TrustRoot};
+use unship_rollback::Clock as _;
+use unship_store::SiteStore;
+
+const DAY_MS: u64 = 24 * 3600 * 1000;
+/// From here on it is told that something will expire.
+const WARN_DAYS: u64 = 30;
+
+/// What it goes by, if that can be trusted.
+pub fn look(findings: &mut Findings, path: &Path, store: &SiteStore, memory: &Memory) -> Option<TrustRoot> {
+    let followed = match trust::follow(path, store, memory) {
+        Ok(followed) => followed,
+        Err(e) => {
+            findings.failed("trust-root", "", &e, "`unship trust verify` checks each version");
+            return None;
+        }
+    };
+    let trust = match followed {
+        Ok(trust) => trust,
+        Err(e @ (RootError::SetBack { .. } | RootError::NotYet { .. })) => {
+            let next = "set the clock right; what has expired could pass for valid until then, so nothing runs";
+            findings.fault("clock", "set back", e.to_string(), next);
+            return None;
+        }
+        Err(e) => {
+            findings.failed("trust-root", "", &trust::refusal(path, &e), "`unship trust verify` checks each version");
+            return None;
+        }
+    };
+    let root = trust.root();
+    let now_ms = SystemClock.now_ms();
+    let age = now_ms.saturating_sub(root.issued.ms()) / DAY_MS;
+    let said = format!("version {}, {age} days old, valid to {}", root.version, root.expires);
+    let next = "`unship trust renew` makes the next version; enough keys of its role `root` sign it";
+    by_end(findings, ("trust-root", ""), &said, Some(root.expires), now_ms, next);
+    for (name, key) in &root.keys {
+        let roles: Vec<&str> =
+            root.roles.iter().filter(|(_, role)| role.keys.contains(name)).map(|(role, _)| role.as_str()).collect();
+        let owner = key.owner.as_deref().map_or_else(String::new, |owner| format!(" of {owner}"));
+        let said = format!("{}{owner}", if roles.is_empty() { "in no role".to_owned() } else { roles.join(", ") });
+        if let Some(reason) = trust.revocation(&key.public) {
+            findings.ok("key", name.as_str(), format!("{said}; revoked: {reason}"));
+            continue;
+        }
+        if let Some(begin) = key.not_before.filter(|begin| begin.ms() > now_ms) {
+            let next = "nothing, if it is to count from then on only";
+            findings.warning("key", name.as_str(), format!("{said}; counts from {begin} on"), next);
+            continue;
+        }
+        let since = key.not_before.map_or_else(
+            || "its age is not written down".to_owned(),
+            |begin| format!("{} days old", now_ms.saturating_sub(begin.ms()) / DAY_MS),
+        );
+        let until = key.not_after.map_or_else(|| "no end".to_owned(), |end| format!("valid to {end}"));
+        let next = "`unship trust rotate` puts a new key in its place";
+        let said = format!("{said}; {since}, {until}");
+        by_end(findings, ("key", name.as_str()), &said, key.not_after, now_ms, next);
+    }
+    Some(trust)
+}
+
+fn by_end(
+    findings: &mut Findings,
+    (check, of): (&'static str, &str),
+    said: &str,
+    end: Option<Moment>,
+    now_ms: u64,
+    next: &str,
+) {
+    match end.map(|end| end.ms().saturating_sub(now_ms)) {
+        Some(0) => findings.fault(check, of, format!("{said}: it has expired"), next),
+        Some(left) if left / DAY_MS < WARN_DAYS => {
+            findings.warning(check, of, format!("{said}: {} days are left", left / DAY_MS), next);
+        }
+        _ => findings.ok(check, of, said),
+    }
+}
