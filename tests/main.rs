@@ -20,6 +20,7 @@ mod main_job;
 mod needs_first;
 mod neutral;
 mod new_story;
+mod operations;
 mod policy_verbs;
 mod postmortem;
 mod readme;

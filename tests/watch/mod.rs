@@ -1,6 +1,8 @@
 //! `unship watch` through the built binary, on a rehearsal site whose clock the test sets. The clock is a stand-in for the
 //! machine's; samples, policies, plans, runs and the book are the real ones.
 
+mod service;
+
 use crate::support::{Practice, Site};
 use serde_json::Value;
 use std::{
