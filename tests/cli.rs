@@ -103,6 +103,8 @@ version keys and kinds of lines are added, never renamed or removed: skip what y
 - `runs` prints one line a run, newest last; `journal export` prints the journal's records, with or without `--json`.
 - The `checkpoint` of `journal verify` has `records`, at how many it was signed, and `newer`, how many came after.
 - Digests are `sha256:` and 64 digits. Times are RFC 3339 in UTC, `at_ms` is milliseconds since the epoch.
+- Of a `finding` of `doctor`, `check` and `of` name what was looked at, `state` is `ok`, `warning`, `fault` or `unknown`, and `next`
+  says what to do, or is `null` where all is well.
 - `verdict` is `null` where no verification ran, `reason` where all went well.
 - `items` counts a run's checklist, `items_open` what nobody looked at yet; of an `item`, `by` is who looked, as they say, and
   `noted_by` the user who wrote it down. `need` lines are in plans of stories with `needs-first`.
@@ -138,6 +140,7 @@ fn the_json_lines_are_as_documented() {
     let _ = run("init", 0, &["init"]);
     let _ = run("inspect", 0, &["inspect", bundle]);
     let _ = run("stories", 0, &["stories"]);
+    let _ = run("doctor", 0, &["doctor"]);
     site.write("policies/triggers/1.3.toml", include_str!("../policies/triggers/1.3.toml"));
     let tests = "story = \"1.3\"\n[[test]]\nname = \"x\"\ntrigger = \"memory\"\nseries.duckdb_memory_bytes = \"9e9\"\nfires = [\"0\"]\n";
     site.write("policies/triggers/1.3.test.toml", tests);

@@ -243,6 +243,16 @@ const DEFECTS: &[Defect] = &[
         "no key of theirs",
     ),
     warning("nobody who may approve", |_| {}, ("decision", ""), "nobody may approve"),
+    Defect {
+        name: "fewer people than it takes",
+        make: fewer_people,
+        check: "decision",
+        of: "",
+        state: "warning",
+        says: "it takes 2 people to approve, and 1 may now: ada",
+        // The key that has ended is a fault of its own.
+        exit: 1,
+    },
     warning("nobody who is told", |_| {}, ("notices", ""), "there is no channel"),
     warning("no daemon", |_| {}, ("daemon", ""), "none has ever watched"),
     warning(
@@ -276,6 +286,18 @@ const DEFECTS: &[Defect] = &[
     damaged("a journal that was cut", |s| rewrite_journal(s, cut), "not intact"),
     damaged("a journal with another bit", |s| rewrite_journal(s, |bytes| flip(bytes)), "not intact"),
 ];
+
+/// Of the two whom it takes, one has a key that has ended.
+fn fewer_people(site: &Site) {
+    let key = |name: &str| {
+        let file = site.outside().join(name);
+        site.unship(["keygen", file.to_str().expect("UTF-8")]).exits(0).stdout.trim().to_owned()
+    };
+    let ada = format!("[keys.ada]\npublic = \"{}\"\nowner = \"ada\"\n", key("ada"));
+    let ended = "not-after = 2021-01-01T00:00:00Z";
+    let bob = format!("[keys.bob]\npublic = \"{}\"\nowner = \"bob\"\n{ended}\n", key("bob"));
+    site.trust_also(&format!("{ada}{bob}[roles.approver]\nkeys = [\"ada\", \"bob\"]\nthreshold = 2\n"));
+}
 
 /// The same component and manifest, without a signature.
 fn unsign(site: &Site) {

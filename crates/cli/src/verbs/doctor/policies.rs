@@ -3,7 +3,7 @@
 use super::Findings;
 use crate::{missing, site::Site, story::is_compiled, triggers, watching};
 use unship_host::sandbox::Engine;
-use unship_policy::{At, Definitions, FeedSource, StoryId, StoryPolicy, TrustRoot, unused_of_site};
+use unship_policy::{APPROVER, At, Definitions, FeedSource, StoryId, StoryPolicy, TrustRoot, unused_of_site};
 use unship_store::SiteStore;
 
 /// Of the site and its stories. Without `trust` no bundle can be judged.
@@ -144,8 +144,18 @@ fn deciders(findings: &mut Findings, site: &Site, trust: &TrustRoot) {
     let mut people: Vec<&str> = trust.approvers().collect();
     people.sort_unstable();
     people.dedup();
-    let mut is_good = !people.is_empty();
-    if !is_good {
+    let threshold = trust.root().role(APPROVER).map_or(0, |role| role.threshold as usize);
+    let mut is_good = !people.is_empty() && people.len() >= threshold;
+    if !people.is_empty() && people.len() < threshold {
+        let said =
+            format!("it takes {threshold} people to approve, and {} may now: {}", people.len(), people.join(", "));
+        findings.warning(
+            "decision",
+            "",
+            said,
+            "renew their keys, or give others the role `approver`: `unship trust add`",
+        );
+    } else if people.is_empty() {
         let next = "give keys with an owner the role `approver`: `unship trust add`";
         findings.warning("decision", "", "nobody may approve: whoever is asked cannot say yes", next);
     }

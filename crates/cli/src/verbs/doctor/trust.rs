@@ -3,7 +3,7 @@
 use super::Findings;
 use crate::{trust, wiring::SystemClock};
 use std::path::Path;
-use unship_policy::{Memory, Moment, RootError, TrustRoot};
+use unship_policy::{Memory, Moment, Root, RootError, TrustRoot, TrustedKey};
 use unship_rollback::Clock as _;
 use unship_store::SiteStore;
 
@@ -20,7 +20,7 @@ pub fn look(findings: &mut Findings, path: &Path, store: &SiteStore, memory: &Me
             return None;
         }
     };
-    let trust = match followed {
+    let current = match followed {
         Ok(trust) => trust,
         Err(e @ (RootError::SetBack { .. } | RootError::NotYet { .. })) => {
             let next = "set the clock right; what has expired could pass for valid until then, so nothing runs";
@@ -32,7 +32,10 @@ pub fn look(findings: &mut Findings, path: &Path, store: &SiteStore, memory: &Me
             return None;
         }
     };
-    let root = trust.root();
+    let root = current.root();
+    // Older versions than the accepted one are evidence of nothing but how old a key is, and may be gone.
+    let texts = trust::files(&path.join(trust::FOLDER)).unwrap_or_default();
+    let versions: Vec<Root> = texts.iter().filter_map(|file| Root::parse(&file.text).ok()).collect();
     let now_ms = SystemClock.now_ms();
     let age = now_ms.saturating_sub(root.issued.ms()) / DAY_MS;
     let said = format!("version {}, {age} days old, valid to {}", root.version, root.expires);
@@ -43,7 +46,7 @@ pub fn look(findings: &mut Findings, path: &Path, store: &SiteStore, memory: &Me
             root.roles.iter().filter(|(_, role)| role.keys.contains(name)).map(|(role, _)| role.as_str()).collect();
         let owner = key.owner.as_deref().map_or_else(String::new, |owner| format!(" of {owner}"));
         let said = format!("{}{owner}", if roles.is_empty() { "in no role".to_owned() } else { roles.join(", ") });
-        if let Some(reason) = trust.revocation(&key.public) {
+        if let Some(reason) = current.revocation(&key.public) {
             findings.ok("key", name.as_str(), format!("{said}; revoked: {reason}"));
             continue;
         }
@@ -52,8 +55,9 @@ pub fn look(findings: &mut Findings, path: &Path, store: &SiteStore, memory: &Me
             findings.warning("key", name.as_str(), format!("{said}; counts from {begin} on"), next);
             continue;
         }
-        let since = key.not_before.map_or_else(
-            || "its age is not written down".to_owned(),
+        let begin = key.not_before.or_else(|| first_named(&versions, key));
+        let since = begin.map_or_else(
+            || "nobody knows since when".to_owned(),
             |begin| format!("{} days old", now_ms.saturating_sub(begin.ms()) / DAY_MS),
         );
         let until = key.not_after.map_or_else(|| "no end".to_owned(), |end| format!("valid to {end}"));
@@ -61,7 +65,13 @@ pub fn look(findings: &mut Findings, path: &Path, store: &SiteStore, memory: &Me
         let said = format!("{said}; {since}, {until}");
         by_end(findings, ("key", name.as_str()), &said, key.not_after, now_ms, next);
     }
-    Some(trust)
+    Some(current)
+}
+
+/// When the first version that names the key was issued.
+fn first_named(versions: &[Root], key: &TrustedKey) -> Option<Moment> {
+    let naming = versions.iter().filter(|root| root.key_by_id(key.public.id()).is_some());
+    naming.map(|root| root.issued).min()
 }
 
 fn by_end(
