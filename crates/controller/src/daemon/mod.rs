@@ -18,7 +18,6 @@ use crate::{
     wake::Wake,
 };
 use std::{
-    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
@@ -29,7 +28,7 @@ use std::{
 use unship_policy::Digest;
 use unship_rollback::{
     RunId,
-    incident::{Fact, IllegalFact, Incident, IncidentId, NoticeEvent},
+    incident::{Fact, IncidentId},
     trigger::Evaluator,
 };
 
@@ -39,8 +38,6 @@ pub use samples::{qualified, source_state};
 const TICK: Duration = Duration::from_secs(1);
 /// An incident goes through so many stages in one step at most; the next step goes on.
 const STAGES_MAX: usize = 12;
-/// And what one of them lets others do, so often.
-const PASSES_MAX: usize = 100;
 
 /// What other threads want of the daemon's thread.
 pub enum Request {
@@ -155,10 +152,6 @@ pub struct Daemon {
     snapshot: samples::SnapshotState,
     is_busy: bool,
     is_stopping: bool,
-    /// How often something was written down.
-    said: Cell<u64>,
-    /// Incidents that a defect of the daemon's left to people.
-    left: RefCell<BTreeSet<IncidentId>>,
 }
 
 impl Daemon {
@@ -182,8 +175,6 @@ impl Daemon {
             snapshot: samples::SnapshotState::default(),
             is_busy: false,
             is_stopping: false,
-            said: Cell::new(0),
-            left: RefCell::default(),
             parts,
         })
     }
@@ -294,21 +285,15 @@ impl Daemon {
         }
     }
 
-    /// Every open incident goes on as far as it can now, and as far as that lets others.
+    /// Every open incident goes on as far as it can now.
     fn go_on(&mut self) -> Result<(), BookError> {
-        for _ in 0..PASSES_MAX {
-            let said = self.said.get();
-            let open: Vec<IncidentId> =
-                self.parts.book.read(|book| book.incidents().filter(|i| i.is_open()).map(|i| i.id.clone()).collect());
-            for id in open.into_iter().filter(|id| !self.left.borrow().contains(id)).collect::<Vec<_>>() {
-                for _ in 0..STAGES_MAX {
-                    if !self.go_on_with(&id)? || self.left.borrow().contains(&id) {
-                        break;
-                    }
+        let open: Vec<IncidentId> =
+            self.parts.book.read(|book| book.incidents().filter(|i| i.is_open()).map(|i| i.id.clone()).collect());
+        for id in open {
+            for _ in 0..STAGES_MAX {
+                if !self.go_on_with(&id)? {
+                    break;
                 }
-            }
-            if self.said.get() == said {
-                break;
             }
         }
         Ok(())
@@ -316,12 +301,10 @@ impl Daemon {
 
     /// Writes facts and the notices that they cause, in one record.
     fn say(&self, facts: Vec<Fact>, notices: Vec<Notify>) -> Result<(), BookError> {
-        self.said.set(self.said.get() + 1);
         let now_ms = self.now_ms();
         for fact in &facts {
             tracing::info!(fact = fact.kind(), incident = fact.incident().map(tracing::field::display), "{fact:?}");
         }
-        let about: BTreeSet<IncidentId> = facts.iter().filter_map(|fact| fact.incident().cloned()).collect();
         let announcer = &*self.parts.setup.announcer;
         let written = self.parts.book.append_made(now_ms, |book| {
             let mut next = book.clone();
@@ -334,25 +317,16 @@ impl Daemon {
             facts
         });
         match written {
-            Err(BookError::Illegal(illegal)) => self.leave_to_people(about, &illegal),
+            Err(BookError::Illegal(illegal)) => {
+                // A defect: nothing was written, and what follows from it does not happen. The daemon goes on.
+                tracing::error!(%illegal, "a fact was refused");
+                Ok(())
+            }
             written => written,
         }
     }
 
-    /// A defect of the daemon's: it would have written what cannot be. Nothing was written; it does nothing more about these
-    /// incidents, says so, and goes on with the others.
-    fn leave_to_people(&self, about: BTreeSet<IncidentId>, illegal: &IllegalFact) -> Result<(), BookError> {
-        tracing::error!(%illegal, "a fact was refused");
-        let known = about.into_iter().filter(|id| self.incident(id, Incident::is_open).unwrap_or(false));
-        let new: Vec<IncidentId> = known.filter(|id| self.left.borrow_mut().insert(id.clone())).collect();
-        let detail =
-            format!("a defect of unship's ({illegal}): nothing more is done about it until the daemon begins anew");
-        let notices = new.iter().map(|id| Notify::of(NoticeEvent::Paged, id, detail.clone())).collect();
-        let announcer = &*self.parts.setup.announcer;
-        self.parts.book.append_made(self.now_ms(), |book| queued(book, announcer, notices))
-    }
-
-    fn incident<T>(&self, id: &IncidentId, look: impl FnOnce(&Incident) -> T) -> Option<T> {
+    fn incident<T>(&self, id: &IncidentId, look: impl FnOnce(&unship_rollback::incident::Incident) -> T) -> Option<T> {
         self.parts.book.read(|book| book.incident(id).map(look))
     }
 }

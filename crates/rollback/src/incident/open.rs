@@ -226,7 +226,7 @@ impl Incident {
                 self.decided = Some((*decision, reason.clone()));
             }
             (Fact::Escalated { .. }, Watching { .. }) => self.stage = Opened,
-            (Fact::Waits { on, .. }, Opened | Waiting { .. } | Acting | Asking { .. } | Paged) if !on.is_empty() => {
+            (Fact::Waits { on, .. }, Opened | Acting | Asking { .. } | Paged) if !on.is_empty() => {
                 self.stage = Waiting { on: on.clone() };
             }
             (Fact::PlanMade { story, digest, effects, .. }, stage)
