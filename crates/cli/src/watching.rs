@@ -47,6 +47,7 @@ impl SitePolicies {
             watch: site.policy.watch.clone(),
             rules,
             stories: stories.iter().map(StoryId::to_string).collect(),
+            post_mortem: site.policy.post_mortem.clone(),
             last_shipped: None,
             announcer: notices.clone(),
             notices,

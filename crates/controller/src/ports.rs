@@ -2,7 +2,7 @@
 
 use crate::notify::Notices;
 use std::sync::Arc;
-use unship_policy::{DecisionPolicy, Digest, TrustRoot, WatchPolicy};
+use unship_policy::{DecisionPolicy, Digest, PostMortemPolicy, TrustRoot, WatchPolicy};
 use unship_rollback::{
     Outcome, RunId, Verdict,
     incident::{Book, Incident, NoticeEvent},
@@ -135,6 +135,8 @@ pub struct Setup {
     pub rules: Vec<TriggerRule>,
     /// The stories that could be taken back here, by their ids.
     pub stories: Vec<String>,
+    /// When post-mortems are due.
+    pub post_mortem: PostMortemPolicy,
     /// The story that was shipped last, where policies say so.
     pub last_shipped: Option<String>,
     /// Who is told.

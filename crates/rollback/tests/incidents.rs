@@ -39,7 +39,7 @@ fn decided(n: u32, decision: Decision, deadline_ms: Option<u64>) -> Fact {
 }
 
 fn planned(n: u32, story: &str, digest: Digest) -> Fact {
-    Fact::PlanMade { incident: id(n), story: story.to_owned(), digest, effects: Vec::new() }
+    Fact::PlanMade { incident: id(n), story: story.to_owned(), digest, effects: Vec::new(), weakens: Vec::new() }
 }
 
 fn yes(n: u32, person: &str, digest: Digest, proof: u8) -> Fact {

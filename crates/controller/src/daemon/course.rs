@@ -1,25 +1,24 @@
 //! How an incident goes on: from stage to stage, as far as it can now.
 
-use super::{Daemon, Planning, fresh_id, samples::After, samples::judge};
+use super::{Daemon, Planning, fresh_id, people::is_approver, samples::After, samples::judge};
 use crate::{
     book::BookError,
     hands::Job,
+    links,
     notify::Notify,
     ports::{Order, Planned, RunSummary},
 };
 use std::collections::BTreeSet;
-use unship_policy::{Course, Digest};
+use unship_policy::{Course, Digest, PublicKey};
 use unship_rollback::{
     Outcome, RunId, Verdict,
     incident::{
-        Closing, Decided, Decision, Fact, Incident, IncidentId, Known, NoticeEvent, Stage, Way, at_expiry,
-        at_watch_end, decide,
+        Closing, CountedApproval, Decided, Decision, Fact, Incident, IncidentId, Joined, Known, NoticeEvent, Stage,
+        Way, at_expiry, at_watch_end, decide,
     },
 };
 
 const DAY_MS: u64 = 24 * 3_600_000;
-/// The seed's: a post-mortem within 48 hours.
-const POST_MORTEM_WITHIN_MS: u64 = 2 * DAY_MS;
 /// Who denies what nobody answered.
 const NOBODY: &str = "nobody";
 
@@ -33,6 +32,9 @@ impl Daemon {
             Stage::Acting => self.begin_run(&incident, None),
             Stage::Asking { until_ms } => self.ask(&incident, *until_ms),
             Stage::Watching { until_ms } => self.keep_watching(&incident, *until_ms),
+            Stage::Paged if self.has_cleared(&incident) && !self.has_quorum(&incident) => {
+                self.close(&incident, Closing::Cleared, "its triggers cleared")
+            }
             Stage::Paged => self.begin_if_approved(&incident),
             Stage::Running { run } => self.go_on_with_run(&incident, run),
             Stage::Ran { run, outcome, verdict } => self.after_run(&incident, run, *outcome, *verdict),
@@ -77,7 +79,9 @@ impl Daemon {
             Ok(planned) if !planned.unmet.is_empty() => self.propose_first(incident, &planned.unmet),
             Ok(planned) => {
                 let Planned { digest, already, weakens, manual_only, effects, .. } = planned;
-                let made = Fact::PlanMade { incident: incident.id.clone(), story: story.to_owned(), digest, effects };
+                let weakened = weakens.clone();
+                let (id, story) = (incident.id.clone(), story.to_owned());
+                let made = Fact::PlanMade { incident: id, story, digest, effects, weakens: weakened };
                 self.decided(incident, Some((Way::Open { weakens, manual_only, already }, digest)), vec![made])
             }
             Err(reason) => {
@@ -254,8 +258,12 @@ impl Daemon {
         match why {
             Some(reason) => {
                 let escalated = Fact::Escalated { incident: incident.id.clone(), reason };
-                let (fact, notice) = (self.fact(incident, &decided), self.tell(incident, &decided));
-                self.say(vec![escalated, fact], notice)?;
+                let notice = self.tell(incident, &decided);
+                let mut facts = vec![escalated, self.fact(incident, &decided)];
+                if let Some(plan) = incident.plan.filter(|_| incident.weakens.is_empty()) {
+                    facts.extend(self.make_links(incident, plan, decided.within_ms));
+                }
+                self.say(facts, notice)?;
                 Ok(true)
             }
             None => {
@@ -266,16 +274,37 @@ impl Daemon {
     }
 
     fn has_quorum(&self, incident: &Incident) -> bool {
-        let quorum = self.parts.setup.decision.quorum as usize;
-        incident.plan.is_some_and(|plan| incident.approvers(&plan, self.now_ms()).len() >= quorum)
+        self.said_yes(incident).is_some()
+    }
+
+    /// Those who said yes to its plan, where they are enough. Whoever may not approve any more counts no more.
+    fn said_yes(&self, incident: &Incident) -> Option<String> {
+        let (plan, now_ms, quorum) = (incident.plan?, self.now_ms(), self.parts.setup.decision.quorum as usize);
+        if incident.approvers(&plan, now_ms).len() < quorum {
+            return None;
+        }
+        let trust = match self.parts.policies.trust() {
+            Ok(trust) => trust,
+            Err(e) => {
+                tracing::error!(error = e, "no approval counts");
+                return None;
+            }
+        };
+        let may = |approval: &&CountedApproval| match PublicKey::parse(&approval.key) {
+            Ok(key) => trust.approver(&key).is_some(),
+            // By a one-time link, which is a person's.
+            Err(_) => is_approver(&trust, &approval.person),
+        };
+        let people: Vec<&str> =
+            incident.approvals_of(plan, now_ms).filter(may).map(|approval| approval.person.as_str()).collect();
+        (people.len() >= quorum).then(|| people.join(" and "))
     }
 
     fn begin_if_approved(&mut self, incident: &Incident) -> Result<bool, BookError> {
-        if !self.has_quorum(incident) {
-            return Ok(false);
+        match self.said_yes(incident) {
+            Some(people) => self.begin_run(incident, Some(people)),
+            None => Ok(false),
         }
-        let people = incident.plan.map(|plan| incident.approvers(&plan, self.now_ms()).join(" and "));
-        self.begin_run(incident, people)
     }
 
     /// Begins the run as soon as the site is free. `people`: who said yes; nobody was asked otherwise.
@@ -298,6 +327,8 @@ impl Daemon {
             None => incident.decided.as_ref().map_or_else(String::new, |(_, reason)| reason.clone()),
         };
         let notice = Notify::of(NoticeEvent::Initiated, &incident.id, detail).with_run(&run);
+        // What was planned before it says nothing about the site after it.
+        self.plans.remove(&incident.id);
         let began = Fact::RunBegan { incident: incident.id.clone(), run, story, digest };
         self.say(vec![began], vec![notice])?;
         self.inhibit();
@@ -326,8 +357,8 @@ impl Daemon {
             Err(why) => {
                 let detail = format!("how run {} stands cannot be told: {why}", order.run);
                 let notice = Notify::of(NoticeEvent::Paged, incident, detail).with_run(&order.run);
-                self.ask_again(&order.run);
-                return self.say(vec![], vec![notice]);
+                let is_new = self.ask_again(&order.run, why);
+                return self.say(vec![], is_new.then_some(notice).into_iter().collect());
             }
         };
         let (id, run) = (incident.clone(), order.run.clone());
@@ -339,7 +370,7 @@ impl Daemon {
             Outcome::Stuck => NoticeEvent::Stuck,
         };
         if outcome != Outcome::Refused {
-            let due_ms = self.now_ms().saturating_add(POST_MORTEM_WITHIN_MS);
+            let due_ms = unship_rollback::post_mortem::due(self.now_ms(), &self.parts.setup.post_mortem);
             facts.push(Fact::PostMortemDue { run: run.clone(), due_ms });
         }
         let verdict = verdict.map_or_else(String::new, |v| format!(", {v}"));
@@ -401,6 +432,10 @@ impl Daemon {
             return Ok(false);
         };
         let is_over = self.now_ms() >= until_ms;
+        if let Some(joined) = self.fired_since(incident, run) {
+            self.say_verdict(incident, run, Verdict::NotRecovered, &format!("{joined} fired after the run"))?;
+            return Ok(true);
+        }
         match judged {
             After::Breach(why) => self.say_verdict(incident, run, Verdict::NotRecovered, &why)?,
             After::Clear if is_over => {
@@ -415,6 +450,14 @@ impl Daemon {
             After::Clear | After::Unknown(_) => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// A trigger of the incident's story that fired for what was observed after the run had ended. The others were there when
+    /// it was begun to judge.
+    fn fired_since(&self, incident: &Incident, run: &RunId) -> Option<String> {
+        let ended_ms = self.parts.book.read(|book| book.runs().get(run)?.ended.as_ref().map(|ended| ended.3))?;
+        let fired_ms = |t: &Joined| t.evidence.as_ref().map_or(t.at_ms, |e| u64::try_from(e.at_ms).unwrap_or(0));
+        incident.triggers.iter().find(|t| fired_ms(t) > ended_ms).map(|t| t.trigger.clone())
     }
 
     fn say_verdict(
@@ -434,6 +477,15 @@ impl Daemon {
         self.close_with(incident, how, reason, Vec::new())
     }
 
+    /// Nothing of it is kept beside the book, and its triggers may fire again.
+    pub(super) fn is_over(&mut self, incident: &Incident) {
+        self.plans.remove(&incident.id);
+        for (link, _) in incident.links.iter().filter(|(_, made)| !made.is_used) {
+            links::forget(self.parts.book.store(), link);
+        }
+        self.rearm(incident);
+    }
+
     fn close_with(
         &mut self,
         incident: &Incident,
@@ -448,8 +500,7 @@ impl Daemon {
             _ => vec![Notify::of(NoticeEvent::Closed, &incident.id, format!("closed: {reason}"))],
         };
         self.say(facts, notices)?;
-        self.plans.remove(&incident.id);
-        self.rearm(incident);
+        self.is_over(incident);
         // What was over is what a copy of the journal elsewhere is compared with.
         if let Err(e) = self.parts.book.sign() {
             tracing::error!(error = %e, "the checkpoint was not signed");

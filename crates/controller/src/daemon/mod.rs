@@ -28,7 +28,7 @@ use std::{
 use unship_policy::Digest;
 use unship_rollback::{
     RunId,
-    incident::{Fact, IncidentId},
+    incident::{Fact, IncidentId, NoticeEvent},
     trigger::Evaluator,
 };
 
@@ -150,7 +150,14 @@ pub struct Daemon {
     calm: Vec<Sender<()>>,
     upkeep: upkeep::Upkeep,
     snapshot: samples::SnapshotState,
+    /// Incidents about which a fact was refused, and what nobody is told of twice: defects, until the next start.
+    broken: BTreeSet<IncidentId>,
+    defects: BTreeSet<String>,
+    /// Files of the inbox that cannot be removed.
+    unremovable: BTreeSet<String>,
     is_busy: bool,
+    /// Something was written down in this step: more may follow from it at once.
+    is_moving: bool,
     is_stopping: bool,
 }
 
@@ -173,7 +180,11 @@ impl Daemon {
             calm: Vec::new(),
             upkeep: upkeep::Upkeep::default(),
             snapshot: samples::SnapshotState::default(),
+            broken: BTreeSet::new(),
+            defects: BTreeSet::new(),
+            unremovable: BTreeSet::new(),
             is_busy: false,
+            is_moving: false,
             is_stopping: false,
             parts,
         })
@@ -192,6 +203,9 @@ impl Daemon {
             if self.is_stopping && !self.hands.is_at_work() {
                 break;
             }
+            if self.is_moving {
+                continue;
+            }
             let now_ms = self.now_ms();
             let wait =
                 self.soon.first().map_or(TICK, |due| TICK.min(Duration::from_millis(due.saturating_sub(now_ms))));
@@ -206,6 +220,7 @@ impl Daemon {
     }
 
     fn begin(&mut self) -> Result<(), BookError> {
+        self.end_inhibitions();
         self.say(vec![Fact::WatchBegan { version: self.parts.version.clone() }], Vec::new())?;
         // One of its own it goes on with by its order.
         if self.parts.book.read(|book| book.running().is_none()) {
@@ -227,6 +242,7 @@ impl Daemon {
     /// # Errors
     /// The book cannot be written any more.
     fn step(&mut self) -> Result<(), BookError> {
+        self.is_moving = false;
         for request in self.parts.requests.take() {
             self.take_request(request)?;
         }
@@ -239,7 +255,7 @@ impl Daemon {
         self.keep_up()?;
         self.go_on()?;
         self.keep_snapshot_in_time();
-        if !self.hands.is_at_work() {
+        if !self.hands.is_at_work() && !self.is_moving {
             for reply in self.calm.drain(..) {
                 // Whoever asked may be gone.
                 let _ = reply.send(());
@@ -265,6 +281,7 @@ impl Daemon {
                 self.parts.clock.set(now_ms);
                 // Couriers wait by the same clock.
                 self.parts.book.wake();
+                self.look_at_exposures();
                 self.calm.push(reply);
                 Ok(())
             }
@@ -274,7 +291,10 @@ impl Daemon {
     fn take_done(&mut self, done: Done) -> Result<(), BookError> {
         match done {
             Done::Plan(incident, _, planned) => {
-                self.plans.insert(incident, Planning::Known(planned));
+                // Whoever waited for it may have been told no meanwhile.
+                if let Some(plan) = self.plans.get_mut(&incident) {
+                    *plan = Planning::Known(planned);
+                }
                 Ok(())
             }
             Done::Run(incident, order, ended) => self.take_run(&incident, &order, ended),
@@ -291,7 +311,7 @@ impl Daemon {
             self.parts.book.read(|book| book.incidents().filter(|i| i.is_open()).map(|i| i.id.clone()).collect());
         for id in open {
             for _ in 0..STAGES_MAX {
-                if !self.go_on_with(&id)? {
+                if self.broken.contains(&id) || !self.go_on_with(&id)? {
                     break;
                 }
             }
@@ -300,29 +320,54 @@ impl Daemon {
     }
 
     /// Writes facts and the notices that they cause, in one record.
-    fn say(&self, facts: Vec<Fact>, notices: Vec<Notify>) -> Result<(), BookError> {
+    ///
+    /// A fact that cannot follow is a defect of unship's: nothing of the record is written. The incident that it is about is
+    /// left as it is until the next start, and a person is called, once; everything else goes on.
+    fn say(&mut self, facts: Vec<Fact>, notices: Vec<Notify>) -> Result<(), BookError> {
+        let about = facts.iter().find_map(Fact::incident).cloned();
+        let Err(illegal) = self.write(facts, notices)? else { return Ok(()) };
+        tracing::error!(%illegal, "a fact was refused");
+        let what = format!("a defect of unship's: {illegal}");
+        if !self.defects.insert(what.clone()) {
+            return Ok(());
+        }
+        let about = about.filter(|id| self.incident(id, |_| ()).is_some());
+        self.broken.extend(about.clone());
+        let notice = Notify { incident: about, ..Notify::alone(NoticeEvent::Paged, what).in_thread("defect") };
+        if let Err(illegal) = self.write(Vec::new(), vec![notice])? {
+            tracing::error!(%illegal, "nobody could be told of that");
+        }
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        facts: Vec<Fact>,
+        notices: Vec<Notify>,
+    ) -> Result<Result<(), unship_rollback::incident::IllegalFact>, BookError> {
         let now_ms = self.now_ms();
         for fact in &facts {
             tracing::info!(fact = fact.kind(), incident = fact.incident().map(tracing::field::display), "{fact:?}");
         }
         let announcer = &*self.parts.setup.announcer;
         let written = self.parts.book.append_made(now_ms, |book| {
+            if notices.is_empty() {
+                return facts;
+            }
             let mut next = book.clone();
-            let after = facts.to_vec();
-            let entry = unship_rollback::incident::Entry { at_ms: now_ms, facts: after };
+            let entry = unship_rollback::incident::Entry { at_ms: now_ms, facts };
             // What cannot follow is told when it is written.
             let _ = next.replay(&entry);
-            let mut facts = facts;
+            let mut facts = entry.facts;
             facts.extend(queued(&next, announcer, notices));
             facts
         });
         match written {
-            Err(BookError::Illegal(illegal)) => {
-                // A defect: nothing was written, and what follows from it does not happen. The daemon goes on.
-                tracing::error!(%illegal, "a fact was refused");
-                Ok(())
+            Err(BookError::Illegal(illegal)) => Ok(Err(illegal)),
+            written => {
+                self.is_moving = true;
+                written.map(Ok)
             }
-            written => written,
         }
     }
 

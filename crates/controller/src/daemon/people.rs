@@ -37,11 +37,14 @@ impl Daemon {
             }
         };
         for name in names {
+            if self.unremovable.contains(&name) {
+                continue;
+            }
             self.take_submission(&name)?;
             if let Err(e) = self.parts.book.store().remove_submission(&name) {
-                // It was taken in, and is not taken in twice; but it must not be looked at again and again either.
+                // It was judged, and must neither be looked at again and again nor keep those behind it from being taken in.
                 tracing::error!(error = %e, "a submission cannot be removed");
-                break;
+                self.unremovable.insert(name);
             }
         }
         Ok(())
@@ -66,14 +69,14 @@ impl Daemon {
                     self.silence(trigger, until_ms);
                 }
                 if let Some(incident) = taken.closed {
-                    self.rearm(&incident);
+                    self.is_over(&incident);
                 }
                 Ok(())
             }
         }
     }
 
-    fn refuse(&self, name: &str, reason: String) -> Result<(), BookError> {
+    fn refuse(&mut self, name: &str, reason: String) -> Result<(), BookError> {
         let submission = neutralise(name);
         self.say(vec![Fact::SubmissionRefused { submission, reason }], Vec::new())
     }
@@ -208,6 +211,12 @@ impl Daemon {
         if !incident.can_be_approved() {
             return Err("nobody is asked about this incident now".to_owned());
         }
+        if !incident.weakens.is_empty() {
+            return Err(format!(
+                "its plan weakens {}, which only a person's own `unship apply --approval` does",
+                incident.weakens.join(", ")
+            ));
+        }
         let proof = Digest::of(text.as_bytes());
         if self.parts.book.read(|book| book.has_counted(&proof)) {
             return Err("it was counted before: an approval counts once".to_owned());
@@ -243,7 +252,8 @@ impl Daemon {
                 return Err(format!("the incident {other} is about story {story}: approve of that"));
             }
             facts.push(Fact::Attributed { incident: id.clone(), story: story.clone(), by: person.clone() });
-            facts.push(Fact::PlanMade { incident: id.clone(), story, digest: plan, effects: Vec::new() });
+            let (incident, effects) = (id.clone(), Vec::new());
+            facts.push(Fact::PlanMade { incident, story, digest: plan, effects, weakens: Vec::new() });
         }
         let (key, expires_ms) = (approval.key().to_string(), statement.expires_ms);
         facts.push(Fact::ApprovalCounted { incident: id.clone(), key, person, digest: plan, expires_ms, proof });
@@ -335,6 +345,6 @@ impl Daemon {
 }
 
 /// Whether one of this person's keys may approve here.
-fn is_approver(trust: &TrustRoot, person: &str) -> bool {
+pub(super) fn is_approver(trust: &TrustRoot, person: &str) -> bool {
     trust.approvers().any(|owner| owner == person)
 }

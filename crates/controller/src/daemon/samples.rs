@@ -6,11 +6,11 @@ use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
-use unship_policy::{Attribution, Severity, Trigger};
+use unship_policy::{Attribution, NoData, Severity, Trigger};
 use unship_rollback::{
     incident::{self, Book, Fact, Incident, IncidentId, NoticeEvent, Stage},
     signal::{Millis, Sample, Series},
-    trigger::{Answer, Evaluator, Lookup, Phase, Settings, Silence, TransitionKind, TriggerRule},
+    trigger::{Answer, Evaluator, Lookup, Phase, RuleState, Settings, Silence, TransitionKind, TriggerRule},
 };
 use unship_store::WatchStore;
 
@@ -60,6 +60,13 @@ pub(super) fn take_up(parts: &Parts, now_ms: u64) -> (Evaluator, BTreeMap<Incide
         }
         None => Evaluator::new(rules.clone(), settings(parts, now_ms)),
     };
+    let mut evaluator = evaluator;
+    // One that was said and not kept, or that was kept with other rules.
+    for (rule, until_ms) in parts.book.read(|book| book.silences().to_vec()) {
+        if until_ms > now_ms {
+            evaluator.silence(Silence { rule, from: millis(now_ms), until: millis(until_ms) });
+        }
+    }
     let mut judges = BTreeMap::new();
     let judged: Vec<Incident> = parts
         .book
@@ -111,12 +118,21 @@ pub(super) enum After {
     Unknown(String),
 }
 
+/// What an answer means by the rule's own word on missing data.
+fn answer(rule: &TriggerRule, answer: Answer) -> Answer {
+    match (answer, rule.conduct.no_data) {
+        (Answer::NoData, NoData::Ok) => Answer::Ok,
+        (Answer::NoData, NoData::Breach) => Answer::Breach,
+        (answer, _) => answer,
+    }
+}
+
 pub(super) fn judge(evaluator: &Evaluator) -> After {
     let mut unknown = None;
     for (index, rule) in evaluator.rules().iter().enumerate() {
         let Some(state) = evaluator.state(index) else { continue };
         let name = qualified(rule);
-        match state.answer {
+        match answer(rule, state.answer) {
             Answer::Breach => return After::Breach(format!("{name} breaches again")),
             _ if state.pending_since.is_some() => return After::Breach(format!("{name} begins to breach again")),
             Answer::Ok => {}
@@ -250,25 +266,29 @@ impl Daemon {
         self.evaluator.rules().iter().position(|rule| qualified(rule) == trigger)
     }
 
+    /// How a trigger stands; `None` where its rule is gone.
+    fn stands(&self, trigger: &str) -> Option<(RuleState, Answer)> {
+        let rule = self.rule(trigger)?;
+        let state = self.evaluator.state(rule)?;
+        let answer = answer(&self.evaluator.rules()[rule], state.answer);
+        Some((state, answer))
+    }
+
     /// Whether all triggers of an incident have cleared. One whose rule is gone has not.
     pub(super) fn has_cleared(&self, incident: &Incident) -> bool {
         incident.triggers.iter().all(|t| {
-            let state = self.rule(&t.trigger).and_then(|rule| self.evaluator.state(rule));
-            state.is_some_and(|s| s.answer == Answer::Ok && s.phase != Phase::Fired && s.pending_since.is_none())
+            let stands = self.stands(&t.trigger);
+            stands
+                .is_some_and(|(s, answer)| answer == Answer::Ok && s.phase != Phase::Fired && s.pending_since.is_none())
         })
     }
 
     /// Why an incident that is watched is not clear, if it is not.
     pub(super) fn still_breaches(&self, incident: &Incident) -> Option<String> {
-        incident.triggers.iter().find_map(|t| {
-            let state = self.rule(&t.trigger).and_then(|rule| self.evaluator.state(rule));
-            match state.map(|s| s.answer) {
-                Some(Answer::Ok) => None,
-                Some(Answer::Breach) => Some(format!("{} still breaches", t.trigger)),
-                Some(Answer::NoData | Answer::Error) | None => {
-                    Some(format!("nobody can tell how {} stands", t.trigger))
-                }
-            }
+        incident.triggers.iter().find_map(|t| match self.stands(&t.trigger).map(|(_, answer)| answer) {
+            Some(Answer::Ok) => None,
+            Some(Answer::Breach) => Some(format!("{} still breaches", t.trigger)),
+            Some(Answer::NoData | Answer::Error) | None => Some(format!("nobody can tell how {} stands", t.trigger)),
         })
     }
 
@@ -282,8 +302,21 @@ impl Daemon {
 
     /// A run of an incident begins: what is observed meanwhile says nothing.
     pub(super) fn inhibit(&mut self) {
-        self.evaluator.run_began(millis(self.now_ms()));
+        let now = millis(self.now_ms());
+        for evaluator in std::iter::once(&mut self.evaluator).chain(self.judges.values_mut()) {
+            evaluator.run_began(now);
+        }
         self.is_busy = true;
+    }
+
+    /// A run that was under way when the state was kept may have ended while no daemon watched; one that has not is seen by
+    /// [`Daemon::watch_site`], from this moment on.
+    pub(super) fn end_inhibitions(&mut self) {
+        let now = millis(self.now_ms());
+        for evaluator in std::iter::once(&mut self.evaluator).chain(self.judges.values_mut()) {
+            evaluator.run_ended(now);
+        }
+        self.watch_site();
     }
 
     /// Runs of others count as well.
@@ -291,10 +324,8 @@ impl Daemon {
         let is_busy = self.parts.operator.is_busy() || self.parts.book.read(|book| book.running().is_some());
         if is_busy != self.is_busy {
             let now = millis(self.now_ms());
-            if is_busy {
-                self.evaluator.run_began(now)
-            } else {
-                self.evaluator.run_ended(now)
+            for evaluator in std::iter::once(&mut self.evaluator).chain(self.judges.values_mut()) {
+                if is_busy { evaluator.run_began(now) } else { evaluator.run_ended(now) }
             }
             self.is_busy = is_busy;
         }
@@ -375,6 +406,7 @@ impl Daemon {
         let lateness_ms = u64::try_from(self.evaluator.settings().lateness_ms).unwrap_or(0);
         if from_ms > now_ms.saturating_add(lateness_ms) {
             // This entry carries the earlier time, so it is said once.
+            self.clock_was_set_back();
             return self.say(vec![Fact::ClockSetBack { from_ms }], Vec::new());
         }
         Ok(())

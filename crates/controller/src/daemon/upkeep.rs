@@ -1,6 +1,6 @@
 //! What is looked after beside incidents: whether stories could be taken back, what is exposed, post-mortems, policies.
 
-use super::{Daemon, samples::qualified};
+use super::Daemon;
 use crate::{
     book::BookError,
     daemon::Alive,
@@ -9,7 +9,7 @@ use crate::{
     ports::{Exposed, Planned, RunSummary},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 use unship_rollback::{
@@ -21,6 +21,8 @@ use unship_rollback::{
 const EXPOSED_EVERY: Duration = Duration::from_secs(2);
 /// After so long it is tried again to end an exposure, or to tell how a run stands.
 const AGAIN_AFTER_MS: u64 = 60_000;
+/// Not tried again before it is told how it went.
+const UNDER_WAY: u64 = u64::MAX;
 
 /// What is under way. Nothing of it has to outlive the process.
 #[derive(Default)]
@@ -35,6 +37,10 @@ pub(super) struct Upkeep {
     ending: BTreeMap<RunId, u64>,
     /// Runs of which nobody could tell how they stand: asked again then.
     unclear: BTreeMap<RunId, u64>,
+    /// What was told of them last.
+    told: BTreeMap<RunId, String>,
+    /// Exposures that were taken back here: an older look at the journal may still show them.
+    ended: BTreeSet<RunId>,
 }
 
 impl Daemon {
@@ -60,9 +66,23 @@ impl Daemon {
         self.watch_post_mortems(now_ms)
     }
 
-    /// How a run stands could not be told: it is asked again later.
-    pub(super) fn ask_again(&mut self, run: &RunId) {
+    /// How a run stands could not be told: it is asked again later. Whether this reason is new.
+    pub(super) fn ask_again(&mut self, run: &RunId, why: String) -> bool {
         self.upkeep.unclear.insert(run.clone(), self.now_ms().saturating_add(AGAIN_AFTER_MS));
+        self.upkeep.told.insert(run.clone(), why.clone()).is_none_or(|before| before != why)
+    }
+
+    /// Whatever waits for a time by the old clock is due at once by the new one.
+    pub(super) fn clock_was_set_back(&mut self) {
+        let now_ms = self.now_ms();
+        self.upkeep.ready_at_ms = now_ms;
+        let again = self.upkeep.ending.values_mut().filter(|at| **at != UNDER_WAY);
+        again.chain(self.upkeep.unclear.values_mut()).for_each(|at| *at = now_ms);
+    }
+
+    /// What is exposed is looked at with the next step.
+    pub(super) fn look_at_exposures(&mut self) {
+        self.upkeep.exposed_at = None;
     }
 
     /// Plans every story.
@@ -128,7 +148,7 @@ impl Daemon {
         };
         let known = self.parts.book.read(|book| book.exposures().clone());
         for Exposed { run, story, until_ms } in &exposed {
-            if !known.contains_key(run) {
+            if !known.contains_key(run) && !self.upkeep.ended.contains(run) {
                 let detail = format!("story {story} weakens a safety property until {until_ms}, by run {run}");
                 let notice = Notify::alone(NoticeEvent::Progress, detail).with_run(run);
                 let (run, story) = (run.clone(), story.clone());
@@ -136,6 +156,10 @@ impl Daemon {
             }
         }
         for run in known.keys().filter(|run| !exposed.iter().any(|e| e.run == **run)) {
+            if self.upkeep.ending.get(run) == Some(&UNDER_WAY) {
+                // Whoever takes it back says so.
+                continue;
+            }
             let how = "it was taken back".to_owned();
             self.upkeep.ending.remove(run);
             self.say(vec![Fact::ExposureEnded { run: run.clone(), how }], Vec::new())?;
@@ -151,7 +175,7 @@ impl Daemon {
         for run in over {
             let may = self.upkeep.ending.get(&run).is_none_or(|at| *at <= now_ms);
             if may && !self.parts.operator.is_busy() && !self.upkeep.is_finishing {
-                self.upkeep.ending.insert(run.clone(), u64::MAX);
+                self.upkeep.ending.insert(run.clone(), UNDER_WAY);
                 self.hands.give(Job::Undo(run));
             }
         }
@@ -161,6 +185,7 @@ impl Daemon {
         let reason = match ended {
             Ok(RunSummary { outcome: Outcome::Undone, .. }) => {
                 self.upkeep.ending.remove(run);
+                self.upkeep.ended.insert(run.clone());
                 let detail = format!("what run {run} weakened was taken back in time");
                 let notice = Notify::alone(NoticeEvent::Closed, detail).with_run(run);
                 let how = "its time was over".to_owned();
@@ -202,16 +227,12 @@ impl Daemon {
         let done = match read {
             Err(reason) => self.say(vec![Fact::PolicyRefused { reason }], Vec::new()),
             Ok(setup) => {
-                let gone: Vec<String> = self.parts.setup.rules.iter().map(qualified).collect();
+                let (before, after) = (self.parts.setup.rules.len(), setup.rules.len());
                 let digest = setup.digest;
                 self.parts.setup = setup;
                 self.carry_over();
                 (self.parts.reloaded)(&self.parts.setup);
-                tracing::info!(
-                    before = gone.len(),
-                    after = self.parts.setup.rules.len(),
-                    "the policies were read anew"
-                );
+                tracing::info!(before, after, "the policies were read anew: so many triggers");
                 self.say(vec![Fact::PolicyReloaded { digest }], Vec::new())?;
                 self.check_readiness();
                 Ok(())

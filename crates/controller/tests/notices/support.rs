@@ -86,7 +86,13 @@ impl Post {
         let effects = vec!["rename .duckdb/data.db".to_owned(), "write <script>alert(1)</script>".to_owned()];
         let facts = vec![
             opened,
-            Fact::PlanMade { incident: incident.clone(), story: "1.3".to_owned(), digest, effects },
+            Fact::PlanMade {
+                incident: incident.clone(),
+                story: "1.3".to_owned(),
+                digest,
+                effects,
+                weakens: Vec::new(),
+            },
             Fact::Decided {
                 incident: incident.clone(),
                 decision: unship_rollback::incident::Decision::Act,

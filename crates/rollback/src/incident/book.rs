@@ -272,6 +272,7 @@ impl Book {
             decided: None,
             plan: None,
             effects: Vec::new(),
+            weakens: Vec::new(),
             approvals: Vec::new(),
             links: BTreeMap::new(),
             runs: Vec::new(),

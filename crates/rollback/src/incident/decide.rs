@@ -93,6 +93,8 @@ pub fn decide(incident: &Incident, policy: &DecisionPolicy, known: &Known) -> De
     match policy.course(incident.severity()) {
         Course::Page => Decided::new(Decision::Page, because),
         Course::Ask { within } => Decided::new(Decision::Ask, because).within(within),
+        // Somebody said yes to a run of it already, and the site was not as planned: watching again would waste that.
+        Course::Watch { .. } if known.refused > 0 => Decided::new(Decision::Ask, because).within(policy.ask_within()),
         Course::Watch { within, .. } => Decided::new(Decision::Watch, because).within(within),
     }
 }

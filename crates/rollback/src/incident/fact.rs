@@ -230,6 +230,9 @@ pub enum Fact {
         digest: Digest,
         /// What it would do, a line an effect, for whoever is asked.
         effects: Vec<String>,
+        /// The safety properties that it would weaken.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        weakens: Vec<String>,
     },
     /// A person's yes.
     ApprovalCounted {

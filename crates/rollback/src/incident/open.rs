@@ -132,6 +132,8 @@ pub struct Incident {
     pub plan: Option<Digest>,
     /// What that would do, a line an effect.
     pub effects: Vec<String>,
+    /// The safety properties that it would weaken: nothing but a person's own command does that.
+    pub weakens: Vec<String>,
     /// Who said yes, to any of its plans.
     pub approvals: Vec<CountedApproval>,
     /// Its one-time links, by the SHA-256 of their tokens.
@@ -167,10 +169,14 @@ impl Incident {
         matches!(self.stage, Stage::Asking { .. } | Stage::Watching { .. } | Stage::Paged)
     }
 
+    /// What counts for `plan` at `now_ms`.
+    pub fn approvals_of(&self, plan: Digest, now_ms: u64) -> impl Iterator<Item = &CountedApproval> {
+        self.approvals.iter().filter(move |a| !a.is_spent && a.digest == plan && a.expires_ms > now_ms)
+    }
+
     /// Those whose yes counts for `plan` at `now_ms`.
     pub fn approvers(&self, plan: &Digest, now_ms: u64) -> Vec<&str> {
-        let counts = |a: &&CountedApproval| !a.is_spent && a.digest == *plan && a.expires_ms > now_ms;
-        self.approvals.iter().filter(counts).map(|a| a.person.as_str()).collect()
+        self.approvals_of(*plan, now_ms).map(|a| a.person.as_str()).collect()
     }
 
     /// Whether this person's yes to its present plan counts already.
@@ -226,14 +232,15 @@ impl Incident {
                 self.decided = Some((*decision, reason.clone()));
             }
             (Fact::Escalated { .. }, Watching { .. }) => self.stage = Opened,
-            (Fact::Waits { on, .. }, Opened | Acting | Asking { .. } | Paged) if !on.is_empty() => {
+            (Fact::Waits { on, .. }, Opened | Waiting { .. } | Acting | Asking { .. } | Paged) if !on.is_empty() => {
                 self.stage = Waiting { on: on.clone() };
             }
-            (Fact::PlanMade { story, digest, effects, .. }, stage)
+            (Fact::PlanMade { story, digest, effects, weakens, .. }, stage)
                 if self.story.as_ref() == Some(story) && !matches!(stage, Running { .. }) =>
             {
                 self.plan = Some(*digest);
                 self.effects = effects.clone();
+                self.weakens = weakens.clone();
             }
             (Fact::ApprovalCounted { key, person, digest, expires_ms, proof, .. }, _)
                 if self.can_be_approved() && self.plan == Some(*digest) && !self.has_approved(person, at_ms) =>
