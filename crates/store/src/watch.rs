@@ -132,8 +132,7 @@ impl WatchStore {
         self.inbox.write_atomic(name, &[content])
     }
 
-    /// The names of the files in the inbox, sorted; what is still being written is not among them, nor is anything that no
-    /// submission can be: it stays, and is nobody's concern.
+    /// The names of what lies in the inbox, sorted; what is still being written is not among them.
     ///
     /// # Errors
     /// Where the folder cannot be read.
@@ -141,12 +140,7 @@ impl WatchStore {
         let path = self.inbox.path();
         let mut names = Vec::new();
         for entry in std::fs::read_dir(path).naming("read", path)?.take(SUBMISSIONS_MAX) {
-            let entry = entry.naming("read", path)?;
-            // A link as well: reading it says what is wrong with it.
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                continue;
-            }
-            let name = entry.file_name();
+            let name = entry.naming("read", path)?.file_name();
             // Whatever has another name is nobody's submission, and can only be told of.
             names.extend(name.to_str().filter(|name| !name.starts_with('.')).map(str::to_owned));
         }

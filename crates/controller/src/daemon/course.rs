@@ -154,36 +154,32 @@ impl Daemon {
         vec![Notify::of(event, &incident.id, format!("{}: {}", decided.decision, decided.reason))]
     }
 
-    /// Other stories come first: each gets an incident of its own, by its own rules.
+    /// Other stories come first: the next of them gets an incident of its own, by its own rules. When that is over it is planned
+    /// anew, so that all of them go in their order.
     fn propose_first(&mut self, incident: &Incident, unmet: &[String]) -> Result<bool, BookError> {
-        let (mut facts, mut on, mut circle) = (Vec::new(), Vec::new(), None);
-        let above: BTreeSet<IncidentId> = self.above(incident);
-        for story in unmet {
-            let open = self.parts.book.read(|book| book.open_for(story).map(|i| i.id.clone()));
-            match open {
-                Some(other) if above.contains(&other) => circle = Some(story.clone()),
-                Some(other) => on.push(other),
-                None => {
-                    let Some(id) = IncidentId::new(&fresh_id('i', self.now_ms())) else { continue };
-                    on.push(id.clone());
-                    facts.push(Fact::IncidentOpened {
-                        incident: id,
-                        trigger: format!("needed-first/{}", incident.story.as_deref().unwrap_or_default()),
-                        story: Some(story.clone()),
-                        severity: incident.severity(),
-                        auto: incident.auto(),
-                        evidence: None,
-                        rule: format!("story {} needs it first", incident.story.as_deref().unwrap_or_default()),
-                        needed_by: Some(incident.id.clone()),
-                    });
-                }
-            }
-        }
-        if let Some(story) = circle {
-            let reason = format!("story {story} and this one need each other first");
+        let Some(first) = unmet.first() else { return Ok(false) };
+        let open = self.parts.book.read(|book| book.open_for(first).map(|i| i.id.clone()));
+        if open.as_ref().is_some_and(|other| self.above(incident).contains(other)) {
+            let reason = format!("story {first} and this one need each other first");
             return self.decided_way(incident, Some(Way::Shut { reason }), None, Vec::new());
         }
-        facts.push(Fact::Waits { incident: incident.id.clone(), on });
+        let is_new = open.is_none();
+        let Some(on) = open.or_else(|| IncidentId::new(&fresh_id('i', self.now_ms()))) else { return Ok(false) };
+        let mut facts = Vec::new();
+        if is_new {
+            let needs = incident.story.as_deref().unwrap_or_default();
+            facts.push(Fact::IncidentOpened {
+                incident: on.clone(),
+                trigger: format!("needed-first/{needs}"),
+                story: Some(first.clone()),
+                severity: incident.severity(),
+                auto: incident.auto(),
+                evidence: None,
+                rule: format!("story {needs} needs it first"),
+                needed_by: Some(incident.id.clone()),
+            });
+        }
+        facts.push(Fact::Waits { incident: incident.id.clone(), on: vec![on] });
         let detail = format!("waits for {}, which come first", unmet.join(", "));
         let notice = Notify::of(NoticeEvent::Progress, &incident.id, detail);
         self.say(facts, vec![notice])?;

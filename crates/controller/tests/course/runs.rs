@@ -154,6 +154,19 @@ fn when_what_comes_first_is_done_it_goes_on_and_when_that_is_denied_a_person_is_
 }
 
 #[test]
+fn what_comes_first_goes_in_its_order() {
+    let mut world = World::new();
+    let needs = |first: &[&str]| Ok(Planned { unmet: first.iter().map(ToString::to_string).collect(), ..planned(1) });
+    world.script.state().plans.insert("1.3".into(), needs(&["1.4", "1.8"]));
+    world.fire("ask");
+    assert_eq!(world.incidents().len(), 2, "1.8 is not begun before 1.4 is over");
+    world.script.state().plans.insert("1.3".into(), needs(&["1.8"]));
+    let first = world.of("1.4").id;
+    world.approve(&first, approval(1, |s| s.story = "1.4".into()));
+    assert_eq!((world.stage("1.3").as_str(), world.of("1.8").needed_by), ("Waiting", Some(world.of("1.3").id)));
+}
+
+#[test]
 fn stories_that_need_each_other_are_a_persons() {
     let mut world = World::new();
     let needs = |story: &str| Ok(Planned { unmet: vec![story.to_owned()], ..planned(1) });
