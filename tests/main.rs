@@ -21,6 +21,7 @@ mod needs_first;
 mod neutral;
 mod new_story;
 mod operations;
+mod outside;
 mod policy_verbs;
 mod postmortem;
 mod readme;

@@ -51,7 +51,7 @@ fn a_command_gets_the_values_that_policy_takes_and_its_way_back_the_same() {
     let run =
         site.unship(["apply", "1", "--yes", "--json"]).exits(6).summary()["run"].as_str().expect("a run").to_owned();
     assert!(site.at("made/abc").exists());
-    let _ = site.unship(["undo", &run, "--yes"]).exits(0);
+    let _ = site.unship(["undo", &run]).exits(0);
     assert!(!site.at("made/abc").exists());
     let _ = site.unship(["journal", "verify"]).exits(0);
 }
