@@ -2,7 +2,10 @@
 
 use super::{Entry, Fact, Incident, IncidentId, Joined, Link, NoticeEvent, NoticeId, Stage, SubmissionId};
 use crate::{Outcome, RunId, Verdict};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use unship_policy::Digest;
 
 /// A fact that cannot follow the ones before it.
@@ -97,8 +100,9 @@ pub struct PostMortem {
 /// See the module.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Book {
-    incidents: BTreeMap<IncidentId, Incident>,
-    notices: BTreeMap<u64, Notice>,
+    // Shared with the book of a moment ago: each entry makes a new book, and most of it stays as it was.
+    incidents: BTreeMap<IncidentId, Arc<Incident>>,
+    notices: BTreeMap<u64, Arc<Notice>>,
     runs: BTreeMap<RunId, RunNote>,
     /// By story: why it is not ready, or `None`.
     readiness: BTreeMap<String, Option<String>>,
@@ -280,7 +284,7 @@ impl Book {
             verdict: None,
             needed_by: needed_by.clone(),
         };
-        self.incidents.insert(incident.clone(), opened);
+        self.incidents.insert(incident.clone(), Arc::new(opened));
         Ok(())
     }
 
@@ -293,7 +297,7 @@ impl Book {
         }
         let incident = self.incidents.get_mut(id).ok_or_else(|| illegal(format!("there is no incident {id}")))?;
         let stage = incident.stage.clone();
-        incident.take(at_ms, fact).ok_or_else(|| illegal(format!("the incident {id} is {stage:?}")))
+        Arc::make_mut(incident).take(at_ms, fact).ok_or_else(|| illegal(format!("the incident {id} is {stage:?}")))
     }
 
     fn queue(&mut self, at_ms: u64, number: u64, fact: &Fact) {
@@ -309,7 +313,7 @@ impl Book {
                 queued_ms: at_ms,
                 standing: NoticeStanding::Queued,
             };
-            self.notices.insert(number, queued);
+            self.notices.insert(number, Arc::new(queued));
         }
     }
 
@@ -317,7 +321,7 @@ impl Book {
         let notice = number(id).and_then(|n| self.notices.get_mut(&n));
         match notice.filter(|n| n.standing == NoticeStanding::Queued) {
             Some(notice) => {
-                notice.standing = standing;
+                Arc::make_mut(notice).standing = standing;
                 Ok(())
             }
             None => Err(IllegalFact { fact: fact.kind(), why: format!("no notice {id} waits") }),
@@ -334,33 +338,33 @@ fn number(id: &NoticeId) -> Option<u64> {
 impl Book {
     /// All incidents, oldest first.
     pub fn incidents(&self) -> impl DoubleEndedIterator<Item = &Incident> {
-        self.incidents.values()
+        self.incidents.values().map(Arc::as_ref)
     }
 
     /// One incident.
     pub fn incident(&self, id: &IncidentId) -> Option<&Incident> {
-        self.incidents.get(id)
+        self.incidents.get(id).map(Arc::as_ref)
     }
 
     /// The open incident about a story.
     pub fn open_for(&self, story: &str) -> Option<&Incident> {
-        self.incidents.values().find(|i| i.is_open() && i.story.as_deref() == Some(story))
+        self.incidents.values().map(Arc::as_ref).find(|i| i.is_open() && i.story.as_deref() == Some(story))
     }
 
     /// The open incident that this trigger opened or joined.
     pub fn open_by_trigger(&self, trigger: &str) -> Option<&Incident> {
         let is_its = |i: &&Incident| i.triggers.iter().any(|t| t.trigger == trigger);
-        self.incidents.values().filter(|i| i.is_open()).find(is_its)
+        self.incidents.values().map(Arc::as_ref).filter(|i| i.is_open()).find(is_its)
     }
 
     /// Whether an approval or a link was counted before, in any incident.
     pub fn has_counted(&self, proof: &Digest) -> bool {
-        self.incidents.values().any(|i| i.approvals.iter().any(|a| a.proof == *proof))
+        self.incidents.values().map(Arc::as_ref).any(|i| i.approvals.iter().any(|a| a.proof == *proof))
     }
 
     /// The incident that a one-time link belongs to, with the link.
     pub fn link(&self, link: &Digest) -> Option<(&Incident, &Link)> {
-        self.incidents.values().find_map(|i| i.links.get(link).map(|found| (i, found)))
+        self.incidents.values().map(Arc::as_ref).find_map(|i| i.links.get(link).map(|found| (i, found)))
     }
 
     /// The run that began and did not end.
@@ -389,12 +393,12 @@ impl Book {
 
     /// All notices, oldest first.
     pub fn notices(&self) -> impl DoubleEndedIterator<Item = &Notice> {
-        self.notices.values()
+        self.notices.values().map(Arc::as_ref)
     }
 
     /// One notice.
     pub fn notice(&self, id: &NoticeId) -> Option<&Notice> {
-        number(id).and_then(|n| self.notices.get(&n))
+        number(id).and_then(|n| self.notices.get(&n)).map(Arc::as_ref)
     }
 
     /// By story, why it could not be taken back now; `None`: it could.
