@@ -12,6 +12,7 @@ use std::{
 };
 
 mod night;
+mod people;
 
 /// Any time: the clock is the test's.
 const BEGIN: u64 = 1_790_000_000_000;

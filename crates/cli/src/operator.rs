@@ -21,6 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const FREE_WITHIN: Duration = Duration::from_secs(15 * 60);
 /// How often a run is begun or gone on with before a person is told.
 const STARTS_MAX: u32 = 6;
+const LAST_WORDS_CHARS_MAX: usize = 300;
 
 /// See the module.
 pub struct Children {
@@ -34,6 +35,8 @@ pub struct Children {
 struct Said {
     is_good: bool,
     lines: Vec<serde_json::Value>,
+    /// The last of what it wrote for people, for when it died without an error that programs can read.
+    last_words: String,
 }
 
 impl Said {
@@ -44,11 +47,22 @@ impl Said {
     /// Why it did not go well, in one line.
     fn why(&self) -> String {
         let error = self.lines.iter().find(|line| line["type"] == "error");
-        let Some(error) = error else { return "unship ended without saying why".to_owned() };
+        let Some(error) = error else {
+            return match self.last_words.as_str() {
+                "" => "unship ended without saying why".to_owned(),
+                words => format!("unship ended without saying why; its last words: {words}"),
+            };
+        };
         let message = error["message"].as_str().unwrap_or_default();
         let causes = error["causes"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
         neutralise(&std::iter::once(message).chain(causes).collect::<Vec<_>>().join(": "))
     }
+}
+
+/// The last line that says something, within bounds.
+fn last_words(told: &str) -> String {
+    let line = told.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    neutralise(&line.trim().chars().take(LAST_WORDS_CHARS_MAX).collect::<String>())
 }
 
 fn shown(e: &CliError) -> String {
@@ -71,11 +85,16 @@ impl Children {
         command.args(args).arg("--json").arg("--site").arg(&self.site);
         // A group of its own: what a terminal sends to the daemon is not meant for a run.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let out = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
+        let out = command.stdin(Stdio::null()).stderr(Stdio::piped()).output();
         let out = out.map_err(|e| format!("{} cannot be started: {e}", self.binary.display()))?;
         let text = String::from_utf8_lossy(&out.stdout);
         let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        Ok(Said { is_good: out.status.success(), lines })
+        let told = String::from_utf8_lossy(&out.stderr);
+        let is_good = out.status.success();
+        if !is_good {
+            tracing::warn!(verb = args.first(), status = %out.status, told = %neutralise(&told), "a child did not end well");
+        }
+        Ok(Said { is_good, lines, last_words: last_words(&told) })
     }
 
     /// The run as the site's journal has it.
@@ -142,6 +161,10 @@ impl Operator for Children {
             if let Some(ended) = state.as_ref().and_then(summary) {
                 return Ok(ended);
             }
+            if state.is_none() {
+                // One of somebody else's that was cut off stands in the way of any other.
+                self.finish_cut_off()?;
+            }
             let said = match state {
                 None => self.start(&["apply", &order.story, "--yes", "--expect", &digest, "--run-id", run])?,
                 Some(_) if start + 2 < STARTS_MAX => self.start(&["resume"])?,
@@ -177,7 +200,9 @@ impl Operator for Children {
 
     fn undo(&self, run: &RunId) -> Result<RunSummary, String> {
         self.wait_until_free()?;
-        let said = self.start(&["undo", run.as_str()])?;
+        // One that was cut off is no run that has ended, which is what `undo` takes back.
+        let is_cut_off = self.look(run)?.is_some_and(|state| state.ended().is_none());
+        let said = if is_cut_off { self.start(&["resume", "--undo"])? } else { self.start(&["undo", run.as_str()])? };
         match self.look(run)?.as_ref().and_then(summary) {
             Some(ended) if ended.outcome == Outcome::Undone => Ok(ended),
             Some(ended) if said.is_good => Ok(ended),
@@ -219,4 +244,17 @@ fn exposes(state: &RunState) -> Option<Exposed> {
     };
     let until_ms = state.started_ms().saturating_add(lasts_ms);
     stands.then(|| Exposed { run: run.clone(), story: state.story().to_owned(), until_ms })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_are_one_harmless_line_within_bounds() {
+        assert_eq!(last_words(""), "");
+        assert_eq!(last_words("one\nthread 'main' panicked\n\n"), "thread 'main' panicked");
+        assert!(!last_words("\u{1b}[31mred").contains('\u{1b}'));
+        assert_eq!(last_words(&"x".repeat(9000)).len(), LAST_WORDS_CHARS_MAX);
+    }
 }

@@ -8,16 +8,17 @@ use crate::{
     triggers,
     wiring::{SystemClock, new_run_id},
 };
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use unship_controller::{
     book::{self, BookError},
     notify::Notices,
     ports::{Policies, Setup},
 };
-use unship_policy::{Digest, StoryId, TrustRoot};
+use unship_policy::{Attribution, Digest, Moment, StoryId, TrustRoot};
 use unship_rollback::{
     Clock as _,
     incident::{Book, IncidentId, Submission, SubmissionId, Wish},
+    signal::Millis,
 };
 use unship_store::WatchStore;
 
@@ -34,10 +35,19 @@ impl SitePolicies {
     pub fn setup(&self) -> Result<Setup> {
         let site = Site::find(Some(&self.0))?;
         let stories = site.story_ids()?;
+        let mut shipped = BTreeMap::new();
         for story in &stories {
-            site.story(story)?;
+            shipped.extend(site.story(story)?.shipped.map(|at| (story.clone(), at)));
         }
-        let rules = triggers::all(&site)?;
+        let last_shipped = last(&shipped, SystemClock.now_ms());
+        let mut rules = triggers::all(&site)?;
+        for rule in &mut rules {
+            let is_laid_to_last =
+                rule.trigger.as_ref().is_some_and(|t| t.attribution == Some(Attribution::LastShipped));
+            let story = rule.story.as_ref().or(last_shipped.as_ref().filter(|_| is_laid_to_last));
+            let since = story.and_then(|story| shipped.get(story));
+            rule.conduct.baseline_until = since.and_then(|at| i64::try_from(at.ms()).ok()).map(Millis);
+        }
         let notices = Arc::new(notices(&site)?);
         site.trust()?;
         Ok(Setup {
@@ -48,11 +58,19 @@ impl SitePolicies {
             rules,
             stories: stories.iter().map(StoryId::to_string).collect(),
             post_mortem: site.policy.post_mortem.clone(),
-            last_shipped: None,
+            last_shipped: last_shipped.map(|story| story.to_string()),
             announcer: notices.clone(),
             notices,
         })
     }
+}
+
+/// The story that was shipped last. Of two at the same time nobody can say which is at fault, and what is to be shipped yet
+/// has done no harm.
+fn last(shipped: &BTreeMap<StoryId, Moment>, now_ms: u64) -> Option<StoryId> {
+    let newest = shipped.values().filter(|at| at.ms() <= now_ms).max()?;
+    let mut its = shipped.iter().filter(|(_, at)| *at == newest).map(|(story, _)| story.clone());
+    its.next().filter(|_| its.next().is_none())
 }
 
 /// Where a site keeps its own HTML for mail.
@@ -161,4 +179,21 @@ pub fn ends_exposures(site: &Site) -> bool {
         let is_alive = store.daemon().ok().flatten().is_some();
         is_alive && book(&store).is_ok_and(|book| book.is_watching())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_story_that_was_shipped_last_is_one_alone_and_none_that_is_to_come() {
+        let of = |stories: &[(&str, u64)], now_ms| {
+            let shipped = stories.iter().map(|(id, ms)| (StoryId::new(id).expect("an id"), Moment::from_ms(*ms)));
+            last(&shipped.collect(), now_ms).map(|story| story.to_string())
+        };
+        assert_eq!(of(&[], 9000), None);
+        assert_eq!(of(&[("1.3", 2000), ("1.4", 3000)], 9000), Some("1.4".to_owned()));
+        assert_eq!(of(&[("1.3", 2000), ("1.4", 30_000)], 9000), Some("1.3".to_owned()), "1.4 is to come");
+        assert_eq!(of(&[("1.3", 3000), ("1.4", 3000)], 9000), None, "nobody can say which");
+    }
 }

@@ -1,7 +1,7 @@
 //! `policies/<story>.toml`: what one story's steps may do.
 
 use crate::{
-    Capabilities, ChecklistItem, Digest, FileError, Name, StoryId, Trigger,
+    Capabilities, ChecklistItem, Digest, FileError, Moment, Name, StoryId, Trigger,
     calls::{RawGitMeaning, RawHttpMeaning},
     checklist::{RawItem, checklist},
     meaning::Limits,
@@ -33,6 +33,9 @@ pub struct StoryPolicy {
     pub needs_first: Vec<(StoryId, Range<usize>)>,
     /// Only a person's command applies it: nothing may start it by itself.
     pub manual_only: bool,
+    /// When it was shipped, where that is said: what breaks without a known cause is laid to the story that was shipped last,
+    /// and nothing since then teaches a baseline.
+    pub shipped: Option<Moment>,
     /// What a person looks at once it is taken back. Empty: a run gets a checklist of its own, from its plan.
     pub checklist: Vec<ChecklistItem>,
     /// What names mean for this story, beside the site's own.
@@ -102,6 +105,7 @@ struct RawStory {
     needs_first: Vec<Spanned<String>>,
     #[serde(default)]
     manual_only: bool,
+    shipped: Option<Spanned<toml::value::Datetime>>,
 }
 
 impl StoryPolicy {
@@ -175,6 +179,7 @@ impl StoryPolicy {
             on_fail: raw.story.on_fail,
             needs_first,
             manual_only: raw.story.manual_only,
+            shipped: raw.story.shipped.as_ref().map(Moment::of_toml).transpose()?,
             checklist: checklist(&raw.checklist)?,
             definitions: definitions.parse()?,
             triggers: triggers(&raw.trigger, false)?,

@@ -9,6 +9,7 @@ bundle = "b.wasm"
 signed-by = ["release"]
 needs-first = ["1.2", "1.4"]
 manual-only = true
+shipped = 2026-03-01T09:30:00Z
 
 [[checklist]]
 name = "clients"
@@ -30,11 +31,14 @@ fn what_the_keys_mean() {
         policy.needs_first.iter().map(|(id, span)| (id.as_str(), &STORY[span.clone()])).collect();
     assert_eq!(needs, [("1.2", "\"1.2\""), ("1.4", "\"1.4\"")]);
     assert!(policy.manual_only);
+    assert_eq!(policy.shipped.map(|at| at.to_string()), Some("2026-03-01T09:30:00Z".to_owned()));
     let items: Vec<(&str, &str)> = policy.checklist.iter().map(|i| (i.name.as_str(), i.title.as_str())).collect();
     assert_eq!(items, [("clients", "Every client signs in again"), ("keys", "Old keys are gone")]);
     let short = &STORY[..STORY.find("needs-first").expect("the key")];
     let policy = parse(short).expect("all of them can be left out");
-    assert!(policy.needs_first.is_empty() && !policy.manual_only && policy.checklist.is_empty());
+    assert!(
+        policy.needs_first.is_empty() && !policy.manual_only && policy.shipped.is_none() && policy.checklist.is_empty()
+    );
 }
 
 #[test]
@@ -47,6 +51,8 @@ fn what_is_refused_and_where() {
         ("[\"1.2\", \"1.4\"]", "\"1.2\"", "\"1.2\"", "invalid type: string"),
         ("manual-only = true", "manual-only = \"yes\"", "\"yes\"", "invalid type: string"),
         ("manual-only", "manual_only", "manual_only", "unknown field `manual_only`"),
+        ("2026-03-01T09:30:00Z", "2026-03-01", "2026-03-01", "a moment is a date and a time in UTC"),
+        ("2026-03-01T09:30:00Z", "2026-03-01T09:30:00+01:00", "2026-03-01T09:30:00+01:00", "a moment is a date and"),
         ("name = \"keys\"", "name = \"the keys\"", "\"the keys\"", "\"the keys\" is not a name"),
         ("name = \"keys\"", "name = \"clients\"", "\"clients\"", "the item \"clients\" is there twice"),
         ("name = \"keys\"", "name = \"keys\"\ndone = true", "done", "unknown field `done`"),

@@ -5,6 +5,9 @@ use unship_rollback::incident::Wish;
 
 /// Says no to taking an incident's story back. The incident stays open as *fix forward*, with an owner, until its triggers
 /// clear.
+///
+/// A denial is not signed, as an approval is: it can only keep the daemon from changing anything, and whoever can write the
+/// site's `.unship` can stop the daemon anyway. It is written down with the name that is given.
 #[derive(clap::Args)]
 pub struct Args {
     /// The incident's id
