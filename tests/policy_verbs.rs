@@ -67,6 +67,17 @@ fn check_refuses_a_trigger_without_a_feed() {
 }
 
 #[test]
+fn check_refuses_a_template_that_names_what_there_is_not() {
+    let site = Site::practice();
+    let policy = site.read("policies/site.toml");
+    let channel = "[channels.hook]\nkind = \"webhook\"\nurl = \"https://example.org/\"\n[[notice]]\nevents = [\"paged\"]\nchannel = \"hook\"\n";
+    site.write("policies/site.toml", &format!("{policy}\n{channel}template = \"{{{{ stroy }}}}\"\n"));
+    let _ = site.unship(["policy", "check"]).exits(1).prints("undefined value");
+    site.write("policies/site.toml", &format!("{policy}\n{channel}template = \"{{{{ story_id }}}}\"\n"));
+    assert!(!site.unship(["policy", "check"]).stdout.contains("undefined value"));
+}
+
+#[test]
 fn check_tells_all_that_is_wrong_at_once() {
     let site = Site::new(
         "[folders]\nsite = \".\"\nelsewhere = \"not/here\"\n[commands.gone]\nargv = [\"bin/gone\"]\ntimeout = \"1s\"\n\

@@ -60,6 +60,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     }
     if let (Some(site), Some(opened)) = (&site, &opened) {
         check.machine_of_site(site);
+        if let Err(e) = crate::watching::notices(opened) {
+            check.tell(Gravity::Error, e);
+        }
         for (story, _) in stories.iter().filter(|(_, is_wanted)| *is_wanted) {
             check.story(story, opened, root);
         }
