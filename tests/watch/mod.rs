@@ -11,6 +11,7 @@ use std::{
     process::{Child, ChildStdout, Stdio},
 };
 
+mod alertmanager;
 mod night;
 mod people;
 

@@ -1,6 +1,7 @@
 //! `cargo xtask …`: everything that the project does to itself. The guests' toolchain and the guests, the practice site,
 //! the demo, tests, lints, measurements. Each verb sets up what it needs.
 
+mod alerting;
 mod bench;
 mod demo;
 mod exim;

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: builds the guests, then everything else, then runs every test.
 
 use crate::{
-    exim, fuzz, guests, real, repo, site,
+    alerting, exim, fuzz, guests, real, repo, site,
     toolchain::{Toolchain, Way, cache, clean, promtool, python, say},
 };
 use anyhow::{Result, bail};
@@ -15,6 +15,7 @@ pub fn run(way: Way, args: &[String]) -> Result<()> {
     python::need()?;
     let promtool = promtool::need()?;
     let exim = exim::need()?;
+    let alerting = alerting::need()?;
     let real = real::install()?;
     let guests = guests::build(&Toolchain::find(way)?)?;
     let parts = site::parts(guests.clone())?;
@@ -35,6 +36,8 @@ pub fn run(way: Way, args: &[String]) -> Result<()> {
         .env("UNSHIP_PRACTICE", &parts.practice)
         .env("UNSHIP_PROMTOOL", &promtool)
         .env("UNSHIP_EXIM", &exim)
+        .env("UNSHIP_PROMETHEUS", &alerting.prometheus)
+        .env("UNSHIP_ALERTMANAGER", &alerting.alertmanager)
         // Where the real parts are, for tests that have caches of their own for everything else.
         .env("UNSHIP_CACHE", cache::folder()?)
         .env("UNSHIP_PM2", real.modules.join("pm2/bin/pm2"))
