@@ -1,13 +1,13 @@
 //! Debian's Prometheus and Alertmanager in front of the daemon: a metric is scraped, a rule of Prometheus's fires, Alertmanager
 //! posts to the webhook, and the label names the story that is taken back. Everything here goes by the machine's clock.
 
+use super::secret;
 use crate::support::Site;
 use serde_json::Value;
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpListener,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -110,8 +110,7 @@ fn an_alert_of_prometheus_takes_the_story_back_that_its_label_names() {
 [feeds.slow-queries]\nkind = \"alertmanager\"\nmetric = \"slow_queries_alert\"\nalert = \"SlowQueries\"\n\
 [[trigger]]\nname = \"alerted\"\nwhen = \"slow_queries_alert detected\"\nseverity = \"high\"\nauto = true\nattribution = \"label\"\nfeed = [\"slow-queries\"]\n";
     site.write("policies/site.toml", &(policy + own));
-    site.write("run/alerts.token", "s3cret\n");
-    fs::set_permissions(site.at("run/alerts.token"), fs::Permissions::from_mode(0o600)).expect("private");
+    secret(&site, "run/alerts.token", "s3cret\n");
     let mut command = site.command(["watch", "--json"]);
     let daemon = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
     let mut daemon = Running(daemon);

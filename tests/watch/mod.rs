@@ -6,8 +6,10 @@ mod service;
 use crate::support::{Practice, Site};
 use serde_json::Value;
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
+    os::unix::fs::PermissionsExt as _,
     process::{Child, ChildStdout, Stdio},
 };
 
@@ -25,8 +27,14 @@ fn site() -> Practice {
     let policy = policy.replacen("[site]\n", "[site]\nrehearsal = true\n", 1);
     let watch = "\n[watch]\nlisten = \"127.0.0.1:0\"\nsamples-token = \"file:run/samples.token\"\n";
     site.write("policies/site.toml", &(policy + watch));
-    site.write("run/samples.token", "s3cret\n");
+    secret(&site, "run/samples.token", "s3cret\n");
     site
+}
+
+/// A file that nobody else can read.
+fn secret(site: &Site, path: &str, text: &str) {
+    site.write(path, text);
+    fs::set_permissions(site.at(path), fs::Permissions::from_mode(0o600)).expect("private");
 }
 
 struct Daemon {
@@ -188,4 +196,11 @@ fn a_clock_and_faults_are_for_rehearsal_sites_alone() {
     }
     let _ = site.unship(["watch", "--inject", "kill@nothing"]).exits(2).says("no fault of the daemon's");
     let _ = site.unship(["incidents"]).exits(1).says("no daemon has ever watched this site");
+}
+
+#[test]
+fn a_token_that_others_can_read_is_no_secret() {
+    let site = site();
+    fs::set_permissions(site.at("run/samples.token"), fs::Permissions::from_mode(0o644)).expect("open");
+    let _ = site.unship(["watch"]).exits(1).says("others may read or write it").says("chmod 0600 run/samples.token");
 }

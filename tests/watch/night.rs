@@ -1,7 +1,7 @@
 //! The seed's story end to end, with nobody there: samples, breach, incident, decision, plan, run, verdict, stability; PagerDuty
 //! and Slack as local servers that drop, delay and refuse, mail through Exim over TLS; post-mortem. And its transcript.
 
-use super::{BEGIN, Daemon, MINUTE, count, night, site};
+use super::{BEGIN, Daemon, MINUTE, count, night, secret, site};
 use crate::support::{
     Practice, Site,
     exim::{AUTHORITY, Exim, PASSWORD, USER},
@@ -11,7 +11,6 @@ use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::Path,
     time::{Duration, Instant},
 };
@@ -29,11 +28,6 @@ struct World {
 /// Answers as Slack's API does, for ever.
 fn slack_answers() -> impl Iterator<Item = Turn> {
     (1..200).map(|n| Turn::Say(200, "", format!("{{\"ok\":true,\"ts\":\"17.{n}\"}}")))
-}
-
-fn secret(site: &Site, path: &str, text: &str) {
-    site.write(path, text);
-    fs::set_permissions(site.at(path), fs::Permissions::from_mode(0o600)).expect("private");
 }
 
 impl World {

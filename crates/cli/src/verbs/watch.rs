@@ -27,12 +27,13 @@ use unship_controller::{
     daemon::{Alive, Daemon, Parts, Request, Requests, source_state},
     intake::Intake,
     metrics::Metrics,
-    notify::Couriers,
+    notify::{Couriers, check_secret},
     server::{Desk, Server, router},
     service,
     sources::{self, Access, Credential, Sources},
     wake::Wake,
 };
+use unship_policy::SecretSource;
 use unship_rollback::incident::{Book, Fact};
 
 /// Under which name it is kept where the daemon listens.
@@ -164,6 +165,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
 fn access(site: &Site) -> Result<Access> {
     let credential = |file: &Option<String>| -> Result<Option<Credential>> {
         let Some(file) = file else { return Ok(None) };
+        check_secret(&SecretSource::File(file.clone()), &site.path).map_err(|why| {
+            CliError::user("what whoever pushes has to show is no secret").cause(why).hint(format!("chmod 0600 {file}"))
+        })?;
         let text = read_text(&site.path.join(file))?;
         let secret = Credential::bearer(text.trim());
         let secret =

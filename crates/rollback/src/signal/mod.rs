@@ -140,7 +140,8 @@ impl Series {
             return Err(BadSeries::Labels(labels.len()));
         }
         for (label, value) in &labels {
-            if !is_name(label, false) {
+            // What others write the metric's own name as is no label.
+            if !is_name(label, false) || label == "__name__" {
                 return Err(BadSeries::Name { what: "label", name: label.clone() });
             }
             if value.len() > VALUE_BYTES_MAX {

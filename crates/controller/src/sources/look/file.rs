@@ -10,9 +10,9 @@ use std::{
     fs::{self, File},
     io::{self, Read as _},
     path::Path,
-    time::SystemTime,
 };
 use unship_policy::FileValue;
+use unship_rollback::signal::Millis;
 
 /// Opens a regular file for reading. A link inside the site is followed, one that leads out of it is not, and neither a pipe
 /// nor a device is waited for.
@@ -20,15 +20,14 @@ use unship_policy::FileValue;
 /// # Errors
 /// What the system says; [`io::ErrorKind::NotFound`] when nothing is there.
 pub fn open(site: &Path, file: &str) -> io::Result<File> {
-    let opened = File::from(beneath(site, file, OFlags::RDONLY)?);
+    let opened = File::from(beneath(site, file, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?);
     if opened.metadata()?.is_file() { Ok(opened) } else { Err(io::Error::other("it is no regular file")) }
 }
 
 fn beneath(site: &Path, file: &str, flags: OFlags) -> io::Result<rustix::fd::OwnedFd> {
     let site = fs::File::open(site)?;
-    let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    match openat2(site, file, flags, Mode::empty(), resolve) {
+    match openat2(site, file, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
         Ok(opened) => Ok(opened),
         Err(Errno::XDEV) => Err(io::Error::other("a link on the way leads out of the site")),
         Err(e) => Err(e.into()),
@@ -80,7 +79,7 @@ impl Look for FileCheck {
             (FileValue::Missing, found) => Some(if found.is_none() { 1.0 } else { 0.0 }),
             // What is not there has neither age nor size.
             (FileValue::Age | FileValue::Size, None) => None,
-            (FileValue::Age, Some(found)) => Some(age(found.st_mtime, found.st_mtime_nsec)),
+            (FileValue::Age, Some(found)) => Some(age(at, found.st_mtime, found.st_mtime_nsec)),
             (FileValue::Size, Some(found)) => u64::try_from(found.st_size).ok().map(number),
         };
         let mut looked = Looked::values(at, self.values.iter().map(value));
@@ -91,10 +90,9 @@ impl Look for FileCheck {
     }
 }
 
-/// Seconds since a file was changed; one that was changed in the future was changed just now.
+/// Seconds from a file's change to `at`; one that was changed in the future was changed just now.
 #[expect(clippy::cast_precision_loss, reason = "a sample is a double")]
-fn age(seconds: i64, nanoseconds: impl TryInto<i64>) -> f64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+fn age(at: Millis, seconds: i64, nanoseconds: impl TryInto<i64>) -> f64 {
     let changed = seconds as f64 + nanoseconds.try_into().unwrap_or_default() as f64 / 1e9;
-    (now - changed).max(0.0)
+    (at.0 as f64 / 1000.0 - changed).max(0.0)
 }
