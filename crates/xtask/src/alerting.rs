@@ -4,7 +4,7 @@ use crate::toolchain::{cache, debs, process::output};
 use anyhow::{Context as _, Result};
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 const PACKAGES: [&str; 2] = ["prometheus", "prometheus-alertmanager"];
@@ -13,6 +13,18 @@ const PACKAGES: [&str; 2] = ["prometheus", "prometheus-alertmanager"];
 pub struct Alerting {
     pub prometheus: PathBuf,
     pub alertmanager: PathBuf,
+}
+
+impl Alerting {
+    /// One of the two, in a mount namespace of its own where its files lie where it looks for them.
+    pub fn command(&self, program: &Path) -> Command {
+        let script = "mount -t overlay overlay -o lowerdir=\"$1/usr\":/usr /usr && shift && exec \"$@\"";
+        let place = program.ancestors().nth(3).unwrap_or(Path::new("/"));
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]).arg(place).arg(program);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
 }
 
 /// Makes sure that they are there.

@@ -3,6 +3,7 @@
 
 mod alerting;
 mod bench;
+mod bench_watch;
 mod demo;
 mod exim;
 mod fuzz;
@@ -74,6 +75,9 @@ enum Verb {
         /// Counted runs of each
         #[arg(long, default_value_t = 20)]
         runs: usize,
+        /// The daemon instead, beside Prometheus and Alertmanager: from a breach to the first effect, and idle
+        #[arg(long)]
+        watch: bool,
         #[command(flatten)]
         built: Built,
     },
@@ -140,7 +144,8 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
         Verb::Test { args } => tests::run(cli.toolchain, &args),
         Verb::Demo { dir, story, built } => demo::run(dir, site::story(&story)?, &built.parts(cli.toolchain)?),
-        Verb::Bench { runs, built } => bench::run(&built.parts(cli.toolchain)?, runs),
+        Verb::Bench { runs, watch: true, built } => bench_watch::run(&built.parts(cli.toolchain)?, runs),
+        Verb::Bench { runs, watch: false, built } => bench::run(&built.parts(cli.toolchain)?, runs),
         Verb::Site { dir, stop: true, .. } => {
             site::stop(&dir);
             real::stop(&dir)
