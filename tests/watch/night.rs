@@ -216,6 +216,31 @@ fn with_nobody_there_to_take_a_notice_the_story_is_taken_back_all_the_same() {
     assert!(waiting > 0, "what could not be told waits for the next daemon");
 }
 
+/// Of a feed of its own, a million series come before the breach: what is too many is refused, and the story is taken back.
+#[test]
+fn a_source_that_sends_a_million_series_holds_nothing_up() {
+    let site = site();
+    let daemon = Daemon::start(&site, &[]);
+    assert!(daemon.clock(BEGIN));
+    let mut answers: BTreeMap<Option<u16>, usize> = BTreeMap::new();
+    for batch in 0..50 {
+        let line = |n: u32| {
+            format!(
+                "{{\"metric\":\"validated_records_total\",\"labels\":{{\"n\":\"{n}\"}},\"value\":1,\"at\":{BEGIN}}}\n"
+            )
+        };
+        let body: String = (batch * 20_000..(batch + 1) * 20_000).map(line).collect();
+        *answers.entry(daemon.post("/v1/samples", &body)).or_default() += 1;
+    }
+    assert!(!answers.contains_key(&None), "it lives through all of them: {answers:?}");
+    for i in 1..=6 {
+        assert!(daemon.query(BEGIN + i * MINUTE, 130.0));
+    }
+    assert!(daemon.clock(BEGIN + 6 * MINUTE + 11_000));
+    let kinds = daemon.stop();
+    assert_eq!((count(&kinds, "run-began"), count(&kinds, "run-ended")), (1, 1), "{answers:?}");
+}
+
 /// Ids and digests differ from night to night.
 fn normal(text: &str) -> String {
     let is_id = |word: &str| {
