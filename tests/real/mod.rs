@@ -21,7 +21,7 @@ const SOON: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 
 /// A site with real parts, all of its services running. Dropping it ends them.
-struct Real(Site);
+pub struct Real(Site);
 
 impl Deref for Real {
     type Target = Site;
@@ -60,7 +60,7 @@ impl Real {
     }
 
     /// With these stories alone.
-    fn with(stories: &[&str]) -> Real {
+    pub fn with(stories: &[&str]) -> Real {
         let stories = stories.iter().flat_map(|story| ["--story", story]);
         Real(Site::laid_out(&["--real"].into_iter().chain(stories).collect::<Vec<_>>()))
     }

@@ -23,12 +23,16 @@ const MINUTE: u64 = 60_000;
 
 fn site() -> Practice {
     let site = Site::practice();
-    let policy = site.read("policies/site.toml");
-    let policy = policy.replacen("[site]\n", "[site]\nrehearsal = true\n", 1);
+    arm(&site);
+    site
+}
+
+/// For rehearsals, and somebody may push samples.
+fn arm(site: &Site) {
+    let policy = site.read("policies/site.toml").replacen("[site]\n", "[site]\nrehearsal = true\n", 1);
     let watch = "\n[watch]\nlisten = \"127.0.0.1:0\"\nsamples-token = \"file:run/samples.token\"\n";
     site.write("policies/site.toml", &(policy + watch));
-    secret(&site, "run/samples.token", "s3cret\n");
-    site
+    secret(site, "run/samples.token", "s3cret\n");
 }
 
 /// A file that nobody else can read.

@@ -1,11 +1,14 @@
 //! The seed's story end to end, with nobody there: samples, breach, incident, decision, plan, run, verdict, stability; PagerDuty
 //! and Slack as local servers that drop, delay and refuse, mail through Exim over TLS; post-mortem. And its transcript.
 
-use super::{BEGIN, Daemon, MINUTE, count, night, secret, site};
-use crate::support::{
-    Practice, Site,
-    exim::{AUTHORITY, Exim, PASSWORD, USER},
-    receiver::{Server, Turn},
+use super::{BEGIN, Daemon, MINUTE, arm, count, night, secret, site};
+use crate::{
+    real::Real,
+    support::{
+        Practice, Site,
+        exim::{AUTHORITY, Exim, PASSWORD, USER},
+        receiver::{Server, Turn},
+    },
 };
 use serde_json::Value;
 use std::{
@@ -43,9 +46,14 @@ impl World {
 
     fn site(&self) -> Practice {
         let site = site();
-        secret(&site, "run/pagerduty.key", "0123456789abcdef0123456789abcdef");
-        secret(&site, "run/slack.token", "xoxb-1");
-        secret(&site, "run/mail.password", PASSWORD);
+        self.is_told_by(&site);
+        site
+    }
+
+    fn is_told_by(&self, site: &Site) {
+        secret(site, "run/pagerduty.key", "0123456789abcdef0123456789abcdef");
+        secret(site, "run/slack.token", "xoxb-1");
+        secret(site, "run/mail.password", PASSWORD);
         site.write("run/ca.pem", AUTHORITY);
         let tables = format!(
             "\n[channels.on-call]\nkind = \"pagerduty\"\nurl = \"{}\"\nrouting-key = \"file:run/pagerduty.key\"\n\
@@ -63,7 +71,6 @@ from = \"unship@example.org\"\nauthorities = \"run/ca.pem\"\n\
             ADDRESSES[2],
         );
         site.write("policies/site.toml", &(site.read("policies/site.toml") + &tables));
-        site
     }
 }
 
@@ -178,6 +185,22 @@ fn a_night_is_told_to_everybody_once_by_servers_that_drop_delay_and_refuse() {
     for secret in ["0123456789abcdef", "xoxb-1", PASSWORD] {
         assert!(!journal.contains(secret), "a secret in the journal");
     }
+}
+
+/// The seed's story as it was meant: Node under pm2, a real DuckDB file, real servers, and nobody there.
+#[test]
+fn on_the_real_site_a_night_goes_from_samples_to_a_post_mortem() {
+    let world = World::new(&hostile());
+    let real = Real::with(&["1.3"]);
+    arm(&real);
+    world.is_told_by(&real);
+    let kinds = night(&real, &[]);
+    assert_eq!((count(&kinds, "run-began"), count(&kinds, "incident-closed")), (1, 1), "{kinds:?}");
+    settle(&real);
+    all_told_once(&real, &world);
+    let run = facts(&real).into_iter().find(|fact| fact["fact"] == "run-ended").expect("a run");
+    assert_eq!((run["outcome"].as_str(), run["verdict"].as_str()), (Some("Succeeded"), Some("Recovered")), "{run}");
+    let _ = real.unship(["postmortem", run["run"].as_str().expect("an id")]).exits(0).prints("wrote ");
 }
 
 #[test]
