@@ -139,6 +139,37 @@ fn a_root_that_somebody_else_made_is_not_gone_by() {
     let _ = site.unship(["runs"]).exits(0);
 }
 
+/// What the site accepted is known or nothing goes by any root: damage is no site that was never told.
+#[test]
+fn a_damaged_pin_is_told_by_every_verb_that_goes_by_it() {
+    let site = site();
+    let digest =
+        site.unship(["trust", "show", "--json"]).exits(0).summary()["digest"].as_str().expect("one").to_owned();
+    let public = key(&site, "next").1;
+    let good = fs::read(site.at(".unship/trust")).expect("the pin");
+    let refused = |says: &str| {
+        let show = |verb: &[&str]| site.unship([&["trust"], verb].concat());
+        let add = ["add", "next", "--add-key", &public, "--role", "release"];
+        let ran = [show(&["show"]), show(&["verify"]), show(&["accept", &digest]), trust(&site, &add, &site.key())];
+        for ran in ran.into_iter().chain([site.unship(["plan", "1"])]) {
+            assert!(matches!(ran.status, Some(1 | 3)) && ran.stderr.contains(says), "{}{}", ran.stdout, ran.stderr);
+        }
+        assert!(!site.at("policies/trust/2.toml").exists(), "a version was made");
+    };
+    for bad in [&b"1 sha256:0\n"[..], b"", &good[..good.len() / 2], &[&good[..good.len() - 1], b"0\n"].concat()] {
+        fs::write(site.at(".unship/trust"), bad).expect("damaged");
+        refused("does not say which trust root this site accepted");
+    }
+    fs::remove_file(site.at(".unship/trust")).expect("removed");
+    fs::create_dir(site.at(".unship/trust")).expect("no file");
+    refused("the accepted trust root is not known");
+    fs::remove_dir(site.at(".unship/trust")).expect("removed");
+    fs::write(site.at(".unship/trust"), b"?").expect("damaged");
+    let _ = site.unship(["trust", "accept", &digest, "--replace"]).exits(0);
+    assert_eq!(fs::read(site.at(".unship/trust")).expect("the pin"), good);
+    let _ = site.unship(["plan", "1"]).exits(0);
+}
+
 #[test]
 fn a_story_that_ran_goes_back_to_no_older_bundle_and_a_revoked_one_runs_no_more() {
     let site = site();

@@ -66,7 +66,7 @@ impl Chain {
     /// The newest version, followed from the one that the site accepted, or, where nobody ever said which that is, from the
     /// first that is there.
     pub fn newest(&self) -> Result<TrustRoot> {
-        self.follow(&self.files).map_err(|e| trust::refusal(&self.site, &e))
+        self.follow(&self.files)?.map_err(|e| trust::refusal(&self.site, &e))
     }
 
     /// The newest version, followed from the first that is there, whatever the site accepted.
@@ -74,12 +74,14 @@ impl Chain {
         TrustRoot::begin(&self.files, SystemClock.now_ms()).map_err(|e| trust::refusal(&self.site, &e))
     }
 
-    fn follow(&self, files: &[RootFile]) -> std::result::Result<TrustRoot, RootError> {
+    /// What the site accepted is known or nothing is followed: a pin that cannot be read is no pin that was never made.
+    fn follow(&self, files: &[RootFile]) -> Result<std::result::Result<TrustRoot, RootError>> {
         let now_ms = SystemClock.now_ms();
-        match self.store().ok().flatten().and_then(|store| trust::accepted(&store).ok().flatten()) {
+        let accepted = self.store()?.as_ref().map(trust::accepted).transpose()?.flatten();
+        Ok(match accepted {
             Some(accepted) => TrustRoot::follow(files, accepted, Memory::default(), now_ms),
             None => TrustRoot::begin(files, now_ms),
-        }
+        })
     }
 
     /// The next version after `root`, issued now.
@@ -106,7 +108,7 @@ impl Chain {
             .map_err(|e| CliError::user(format!("version {} cannot be signed", file.version)).because(&e))?;
         let all: Vec<RootFile> = self.files.iter().cloned().chain([file.clone()]).collect();
         let pending = self.folder.join(PENDING);
-        match self.follow(&all) {
+        match self.follow(&all)? {
             Ok(trust) => {
                 write(&self.folder, &file)?;
                 if pending.exists() {
