@@ -69,7 +69,9 @@ impl Minisig {
         let (signature, rest) = rest.split_first_chunk()?;
         let (global, comment) = rest.split_first_chunk()?;
         let comment = std::str::from_utf8(comment).ok()?;
-        let plain = comment.len() <= COMMENT_BYTES_MAX && !comment.contains(char::is_control);
+        // minisign sets a comment of its own out by tabs.
+        let is_odd = |c: char| c.is_control() && c != '\t';
+        let plain = comment.len() <= COMMENT_BYTES_MAX && !comment.contains(is_odd);
         (*algorithm == SIGNATURE_ALGORITHM && plain).then(|| Minisig {
             key_id: *key_id,
             signature: *signature,

@@ -347,6 +347,25 @@ fn keys_under_a_passphrase_open_with_it_alone() {
 mod of_minisign {
     pub const PUBLIC: &str = include_str!("minisign/key.pub");
     pub const SIGNATURE: &str = include_str!("minisign/bundle.minisig");
+    /// With the comment that minisign writes where none is given.
+    pub const USUAL: [&str; 2] = [include_str!("minisign/usual.pub"), include_str!("minisign/usual.minisig")];
+}
+
+#[test]
+fn a_signature_with_the_comment_that_minisign_writes_itself_is_accepted() {
+    let [public, signature] = of_minisign::USUAL;
+    let second = public.lines().nth(1).expect("two lines");
+    let base = root_text(&[("one", 1, "")], &[("release", &["one"], 1)]);
+    let vendor = role_table("vendor", &["mini"], 1);
+    let trust = trusted(&format!("{base}[keys.mini]\npublic = \"minisign:{second}\"\n{vendor}"));
+    let bundle = Bundle::parse(packed().into()).expect("a bundle");
+    let attached = attach_minisig(&bundle, signature).expect("attached");
+    assert!(verify(&attached, &trust, &["vendor"]).is_ok());
+    for other in ["timestamp:1\u{1b}[2J", "timestamp:1\rfile:other", "timestamp:1\u{0}"] {
+        let text =
+            signature.replace(signature.lines().nth(2).expect("four lines"), &format!("trusted comment: {other}"));
+        assert!(attach_minisig(&bundle, &text).is_err(), "{other:?}");
+    }
 }
 
 #[test]
