@@ -7,6 +7,7 @@ pub mod book;
 pub mod clock;
 pub mod daemon;
 mod hands;
+mod http;
 pub mod intake;
 pub mod links;
 pub mod metrics;

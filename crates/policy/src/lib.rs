@@ -109,7 +109,7 @@ pub use trigger::{Attribution, Baseline, NoData, Sentence, Severity, Trigger, pa
 pub use trigger_tests::{Times, TriggerTest, TriggerTests};
 pub use trust::{
     APPROVER, Accepted, Lapse, Memory, ROOT, ROOT_BYTES_MAX, Role, Root, RootError, RootFile, StoryPattern, Tier,
-    TrustRoot, TrustedKey, sign_root,
+    TrustRoot, TrustedKey, WARN_MS, sign_root,
 };
 pub use url::HttpUrl;
 pub use variant::{UnknownVariant, Variant};

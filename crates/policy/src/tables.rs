@@ -341,6 +341,28 @@ pub(crate) fn duration(raw: &Spanned<String>) -> Result<Duration, FileError> {
     parse_duration(raw.get_ref()).map_err(|e| FileError::at(raw.span(), e))
 }
 
+/// A length of time within bounds; `standard` where none is said.
+pub(crate) fn bounded(
+    raw: Option<&Spanned<String>>,
+    standard: Duration,
+    allowed: core::ops::RangeInclusive<Duration>,
+) -> Result<Duration, FileError> {
+    let Some(raw) = raw else { return Ok(standard) };
+    let length = duration(raw)?;
+    if !allowed.contains(&length) {
+        let message = format!("from {} s to {} s", allowed.start().as_secs_f64(), allowed.end().as_secs());
+        return Err(FileError::at(raw.span(), message));
+    }
+    Ok(length)
+}
+
+/// The file of the site that `file:PATH` names, where that is what `text` is.
+pub(crate) fn named_file(text: &str) -> Option<&str> {
+    let path = text.strip_prefix("file:")?;
+    let is_inside = !path.is_empty() && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    is_inside.then_some(path)
+}
+
 pub(crate) fn bytes(raw: &Spanned<String>) -> Result<u64, FileError> {
     parse_bytes(raw.get_ref()).map_err(|e| FileError::at(raw.span(), e))
 }

@@ -1,6 +1,9 @@
 //! `[watch]` in `policies/site.toml`: how the daemon runs.
 
-use crate::{FileError, HttpUrl, tables::duration};
+use crate::{
+    FileError, HttpUrl,
+    tables::{bounded, named_file},
+};
 use core::net::SocketAddr;
 use serde::Deserialize;
 use std::time::Duration;
@@ -88,13 +91,10 @@ fn listen(raw: &Spanned<String>) -> Result<SocketAddr, FileError> {
 
 /// A secret stands in a file, never in a policy's text.
 fn secret(raw: &Spanned<String>) -> Result<String, FileError> {
-    let wanted = || {
+    named_file(raw.get_ref()).map(str::to_owned).ok_or_else(|| {
         FileError::at(raw.span(), "a secret stands in a file of the site, and is named `file:PATH`")
             .help("such as `file:run/samples.token`, mode 0600, with one line")
-    };
-    let path = raw.get_ref().strip_prefix("file:").ok_or_else(wanted)?;
-    let is_inside = !path.is_empty() && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    is_inside.then(|| path.to_owned()).ok_or_else(wanted)
+    })
 }
 
 /// A token follows it, so it ends where the path begins.
@@ -120,18 +120,4 @@ fn approvers(raw: &Spanned<Vec<Spanned<String>>>) -> Result<Vec<String>, FileErr
         return Err(FileError::at(raw.span(), format!("at most {APPROVERS_MAX} approvers")));
     }
     Ok(people)
-}
-
-fn bounded(
-    raw: Option<&Spanned<String>>,
-    standard: Duration,
-    allowed: std::ops::RangeInclusive<Duration>,
-) -> Result<Duration, FileError> {
-    let Some(raw) = raw else { return Ok(standard) };
-    let length = duration(raw)?;
-    if !allowed.contains(&length) {
-        let message = format!("from {} s to {} s", allowed.start().as_secs_f64(), allowed.end().as_secs());
-        return Err(FileError::at(raw.span(), message));
-    }
-    Ok(length)
 }

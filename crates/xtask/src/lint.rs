@@ -63,7 +63,7 @@ pub fn run(way: Way) -> Result<()> {
         sdk.env("CARGO_TARGET_DIR", repo().join("target/step")).args(["--", "--deny", "warnings"]),
     )?;
     // Without libFuzzer's binaries, which only a nightly toolchain can link.
-    let mut fuzz = cargo("fuzz", &["clippy", "--quiet", "--release", "--locked"]);
+    let mut fuzz = cargo("fuzz", &["clippy", "--quiet", "--release", "--locked", "--features", "replay"]);
     fuzz.env("CARGO_TARGET_DIR", repo().join("target/fuzz")).args(["--", "--deny", "warnings"]);
     part("clippy of the fuzz targets", &mut fuzz)?;
     let toolchain = Toolchain::find(way)?;

@@ -6,7 +6,7 @@ use crate::{
     exit::Exit,
     operator::Children,
     out::{Out, time},
-    site::{Site, read_text},
+    site::Site,
     told,
     watching::{SitePolicies, not_readable},
 };
@@ -27,7 +27,7 @@ use unship_controller::{
     daemon::{Alive, Daemon, Parts, Request, Requests, source_state},
     intake::Intake,
     metrics::Metrics,
-    notify::{Couriers, check_secret},
+    notify::{Couriers, Secret},
     server::{Desk, Server, router},
     service,
     sources::{self, Access, Credential, Sources},
@@ -165,14 +165,10 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
 fn access(site: &Site) -> Result<Access> {
     let credential = |file: &Option<String>| -> Result<Option<Credential>> {
         let Some(file) = file else { return Ok(None) };
-        check_secret(&SecretSource::File(file.clone()), &site.path).map_err(|why| {
+        let secret = Secret::read(&SecretSource::File(file.clone()), &site.path).map_err(|why| {
             CliError::user("what whoever pushes has to show is no secret").cause(why).hint(format!("chmod 0600 {file}"))
         })?;
-        let text = read_text(&site.path.join(file))?;
-        let secret = Credential::bearer(text.trim());
-        let secret =
-            secret.ok_or_else(|| CliError::user(format!("{file} holds no secret: one line of letters and digits")));
-        secret.map(Some)
+        Ok(Credential::bearer(secret.text()))
     };
     let watch = &site.policy.watch;
     Ok(Access { samples: credential(&watch.samples_token)?, alerts: credential(&watch.alerts_token)? })

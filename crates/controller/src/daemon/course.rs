@@ -32,10 +32,7 @@ impl Daemon {
             Stage::Acting => self.begin_run(&incident, None),
             Stage::Asking { until_ms } => self.ask(&incident, *until_ms),
             Stage::Watching { until_ms } => self.keep_watching(&incident, *until_ms),
-            Stage::Paged if self.has_cleared(&incident) && !self.has_quorum(&incident) => {
-                self.close(&incident, Closing::Cleared, "its triggers cleared")
-            }
-            Stage::Paged => self.begin_if_approved(&incident),
+            Stage::Paged => self.wait_for_a_person(&incident),
             Stage::Running { run } => self.go_on_with_run(&incident, run),
             Stage::Ran { run, outcome, verdict } => self.after_run(&incident, run, *outcome, *verdict),
             Stage::Stabilising { run, until_ms } => self.judge_after(&incident, run, *until_ms),
@@ -220,8 +217,8 @@ impl Daemon {
     }
 
     fn ask(&mut self, incident: &Incident, until_ms: u64) -> Result<bool, BookError> {
-        if self.has_quorum(incident) {
-            return self.begin_if_approved(incident);
+        if let Some(people) = self.said_yes(incident) {
+            return self.begin_run(incident, Some(people));
         }
         if self.now_ms() < until_ms {
             return Ok(false);
@@ -236,8 +233,8 @@ impl Daemon {
     }
 
     fn keep_watching(&mut self, incident: &Incident, until_ms: u64) -> Result<bool, BookError> {
-        if self.has_quorum(incident) {
-            return self.begin_if_approved(incident);
+        if let Some(people) = self.said_yes(incident) {
+            return self.begin_run(incident, Some(people));
         }
         let percent = match self.parts.setup.decision.course(incident.severity()) {
             Course::Watch { worse_percent, .. } => worse_percent,
@@ -269,8 +266,12 @@ impl Daemon {
         }
     }
 
-    fn has_quorum(&self, incident: &Incident) -> bool {
-        self.said_yes(incident).is_some()
+    fn wait_for_a_person(&mut self, incident: &Incident) -> Result<bool, BookError> {
+        match self.said_yes(incident) {
+            Some(people) => self.begin_run(incident, Some(people)),
+            None if self.has_cleared(incident) => self.close(incident, Closing::Cleared, "its triggers cleared"),
+            None => Ok(false),
+        }
     }
 
     /// Those who said yes to its plan, where they are enough. Whoever may not approve any more counts no more.
@@ -294,13 +295,6 @@ impl Daemon {
         let people: Vec<&str> =
             incident.approvals_of(plan, now_ms).filter(may).map(|approval| approval.person.as_str()).collect();
         (people.len() >= quorum).then(|| people.join(" and "))
-    }
-
-    fn begin_if_approved(&mut self, incident: &Incident) -> Result<bool, BookError> {
-        match self.said_yes(incident) {
-            Some(people) => self.begin_run(incident, Some(people)),
-            None => Ok(false),
-        }
     }
 
     /// Begins the run as soon as the site is free. `people`: who said yes; nobody was asked otherwise.

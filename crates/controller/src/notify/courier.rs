@@ -20,7 +20,7 @@ use std::{
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
-use unship_policy::{Channel, ChannelKind, Name, SecretSource, SlackBy};
+use unship_policy::{Channel, ChannelKind, Name, NoticeRule, SecretSource, SlackBy};
 use unship_rollback::incident::{Book, Fact, Link, Notice, NoticeEvent, NoticeStanding};
 
 /// How long a courier sleeps at most.
@@ -290,7 +290,8 @@ impl Courier {
             return Err(Refused::Never(format!("the policies have no channel {} any more", self.channel)));
         };
         let event = job.notice.event;
-        let line = notices.words.line(&notices.policy, &self.channel, event, &job.told);
+        let rule = notices.policy.notice(&self.channel, event);
+        let line = notices.words.line(rule, event, &job.told);
         let line = line.map_err(|e| Refused::Never(e.to_string()))?;
         let authorities = authorities(&self.shared.site, channel.authorities.as_deref()).map_err(Refused::later)?;
         let pem = authorities.as_deref();
@@ -349,7 +350,8 @@ impl Courier {
         let event = job.notice.event;
         let mut refused = None;
         let mut given_up = Vec::new();
-        for (role, address) in addresses(notices, &self.channel, job) {
+        let rule = notices.policy.notice(&self.channel, event);
+        for (role, address) in addresses(notices, rule, job) {
             if self.has_it.contains(&address) {
                 continue;
             }
@@ -357,7 +359,7 @@ impl Courier {
             told.link = self.link(job, notices, &role);
             let words = &notices.words;
             let text = words.text(&told).map_err(|e| Refused::Never(e.to_string()))?;
-            let html = words.html(&notices.policy, &self.channel, event, &told);
+            let html = words.html(rule, event, &told);
             let html = html.map_err(|e| Refused::Never(e.to_string()))?;
             let (at_ms, site) = (job.notice.queued_ms, self.shared.name.as_str());
             let (notice, dedup) = (job.notice.id.as_str(), job.notice.dedup.as_str());
@@ -394,8 +396,7 @@ impl Courier {
 }
 
 /// Who gets a mail: the recipients of its rule, and whoever has a link of their own; by role or person, each address once.
-fn addresses(notices: &Notices, channel: &str, job: &Job) -> Vec<(String, String)> {
-    let rule = notices.policy.notice(channel, job.notice.event);
+fn addresses(notices: &Notices, rule: Option<&NoticeRule>, job: &Job) -> Vec<(String, String)> {
     let roles = rule.map(|rule| rule.recipients.iter().map(Name::to_string).collect::<Vec<_>>()).unwrap_or_default();
     // People with links first: an address that is listed under a role as well gets the mail with the link.
     let people = job.links.iter().map(|(person, _)| person.clone());

@@ -16,20 +16,12 @@ mod words;
 
 pub use courier::Couriers;
 pub(crate) use outbox::{Notify, queued};
+pub use secret::Secret;
 pub use words::{SHIPPED_MAIL, Words, WordsError};
 
 use crate::ports::{About, Announcer};
-use std::path::Path;
-use unship_policy::{NoticesPolicy, SecretSource};
+use unship_policy::NoticesPolicy;
 use unship_rollback::incident::{Book, NoticeEvent};
-
-/// Whether a secret can be read when it is needed, by the rules by which it will be; it is not kept.
-///
-/// # Errors
-/// Why it is none, without anything of it.
-pub fn check_secret(source: &SecretSource, site: &Path) -> Result<(), String> {
-    secret::Secret::read(source, site).map(|_| ())
-}
 
 /// Who is told of what, in which words: a policy that was checked.
 #[derive(Debug)]

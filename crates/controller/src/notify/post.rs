@@ -1,12 +1,12 @@
 //! Notices over HTTP: one POST, one deadline over all of it, no redirect followed, a bounded answer.
 
 use super::secret::Secret;
+use crate::http;
 use serde_json::Value;
 use std::{fs, io::Read as _, path::Path, time::Duration};
 use unship_rollback::neutralise;
 use ureq::{
     Agent,
-    config::{AutoHeaderValue, Config},
     http::header::RETRY_AFTER,
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
 };
@@ -75,15 +75,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>, String> {
 
 impl Post<'_> {
     fn agent(&self) -> Result<Agent, Refused> {
-        let mut config = Config::builder()
-            .proxy(None)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .max_idle_connections(0)
-            .user_agent(concat!("unship/", env!("CARGO_PKG_VERSION")))
-            .accept_encoding(AutoHeaderValue::None)
-            .timeout_global(Some(self.timeout));
+        let mut config = http::config().timeout_global(Some(self.timeout));
         if let Some(pem) = self.authorities {
             let roots = RootCerts::from(certificates(pem).map_err(Refused::later)?);
             config = config.tls_config(TlsConfig::builder().root_certs(roots).build());

@@ -9,7 +9,7 @@ const OTHERS: u32 = 0o007;
 
 /// A secret.
 #[derive(Clone)]
-pub(super) struct Secret(String);
+pub struct Secret(String);
 
 /// Without it.
 impl fmt::Debug for Secret {
@@ -38,6 +38,7 @@ impl Secret {
         Ok(Secret(text.to_owned()))
     }
 
+    /// The secret itself: for whoever it has to be shown to, and nobody else.
     pub fn text(&self) -> &str {
         &self.0
     }

@@ -4,7 +4,7 @@
 use super::told::Told;
 use minijinja::{Environment, UndefinedBehavior, Value, value::Serde};
 use std::collections::BTreeSet;
-use unship_policy::{ChannelKind, NoticesPolicy};
+use unship_policy::{ChannelKind, NoticeRule, NoticesPolicy};
 use unship_rollback::{incident::NoticeEvent, neutralise};
 
 /// The seed's templates, and one for what the seed never told.
@@ -17,6 +17,8 @@ const LINES: [(&str, &str); 3] = [
     ("plain", "{{ site }}: {{ status }} - {{ details }}"),
 ];
 const MAIL_TEXT: (&str, &str) = ("mail.txt", include_str!("templates/mail.txt"));
+/// What the shipped HTML parts have in common; a site's own may stand on it as well.
+const LAYOUT: (&str, &str) = ("mail_layout.html", include_str!("templates/mail_layout.html"));
 /// The shipped HTML parts, by the names that a policy may give files of its own.
 pub const SHIPPED_MAIL: [(&str, &str); 2] = [
     ("rollback_complete_email.html", include_str!("templates/rollback_complete_email.html")),
@@ -61,7 +63,7 @@ impl Words {
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
         templates.set_recursion_limit(20);
         let mut words = Words { templates };
-        for (name, text) in LINES.into_iter().chain([MAIL_TEXT]).chain(SHIPPED_MAIL) {
+        for (name, text) in LINES.into_iter().chain([MAIL_TEXT, LAYOUT]).chain(SHIPPED_MAIL) {
             words.add(name.to_owned(), text.to_owned(), name)?;
         }
         let mut seen = BTreeSet::new();
@@ -79,9 +81,9 @@ impl Words {
             }
             for event in &notice.events {
                 let told = Told::sample(*event);
-                words.line(policy, notice.channel.as_str(), *event, &told)?;
+                words.line(Some(notice), *event, &told)?;
                 if matches!(policy.channels.get(&notice.channel).map(|c| &c.kind), Some(ChannelKind::Smtp { .. })) {
-                    words.html(policy, notice.channel.as_str(), *event, &told)?;
+                    words.html(Some(notice), *event, &told)?;
                 }
             }
         }
@@ -98,16 +100,14 @@ impl Words {
         rendered.map_err(|e| WordsError { template: name.to_owned(), why: neutralise(&e.to_string()) })
     }
 
-    /// The notice in one line.
+    /// The notice in one line, by the rule that it goes by.
     pub(super) fn line(
         &self,
-        policy: &NoticesPolicy,
-        channel: &str,
+        rule: Option<&NoticeRule>,
         event: NoticeEvent,
         told: &Told,
     ) -> Result<String, WordsError> {
-        let line = policy.notice(channel, event).and_then(|notice| notice.template.as_deref());
-        let name = match (line, event) {
+        let name = match (rule.and_then(|rule| rule.template.as_deref()), event) {
             (Some(line), _) => own(line),
             (None, NoticeEvent::Initiated) => "initiated".to_owned(),
             (None, _) if told.incident.is_empty() && told.run.is_empty() => "plain".to_owned(),
@@ -125,12 +125,11 @@ impl Words {
     /// The same as HTML.
     pub(super) fn html(
         &self,
-        policy: &NoticesPolicy,
-        channel: &str,
+        rule: Option<&NoticeRule>,
         event: NoticeEvent,
         told: &Told,
     ) -> Result<String, WordsError> {
-        let own = policy.notice(channel, event).and_then(|notice| notice.html.as_deref());
+        let own = rule.and_then(|rule| rule.html.as_deref());
         let shipped = if event == NoticeEvent::Complete { SHIPPED_MAIL[0].0 } else { SHIPPED_MAIL[1].0 };
         self.render(&own.map_or_else(|| shipped.to_owned(), file), told)
     }

@@ -3,7 +3,7 @@
 use super::{Channel, ChannelKind, NoticeEvent, NoticeRule, NoticesPolicy, SecretSource, SlackBy, SmtpTls};
 use crate::{
     FileError, HttpUrl, Name,
-    tables::{apart, duration, name, relative_file},
+    tables::{apart, bounded, name, named_file, relative_file},
 };
 use serde::Deserialize;
 use std::{collections::BTreeMap, time::Duration};
@@ -163,11 +163,8 @@ fn secret(raw: &Spanned<String>) -> Result<SecretSource, FileError> {
             && !name.starts_with(|c: char| c.is_ascii_digit())
             && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
     };
-    if let Some(path) = text.strip_prefix("file:") {
-        let is_inside = !path.is_empty() && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-        if is_inside {
-            return Ok(SecretSource::File(path.to_owned()));
-        }
+    if let Some(path) = named_file(text) {
+        return Ok(SecretSource::File(path.to_owned()));
     }
     match text.strip_prefix("env:") {
         Some(name) if is_name(name) => Ok(SecretSource::Env(name.to_owned())),
@@ -192,27 +189,13 @@ fn shipped_url(text: &'static str, at: &Spanned<String>) -> Result<HttpUrl, File
     HttpUrl::parse(text).map_err(|e| FileError::at(at.span(), e))
 }
 
-fn bounded(
-    raw: Option<&Spanned<String>>,
-    standard: Duration,
-    allowed: &std::ops::RangeInclusive<Duration>,
-) -> Result<Duration, FileError> {
-    let Some(raw) = raw else { return Ok(standard) };
-    let length = duration(raw)?;
-    if allowed.contains(&length) {
-        return Ok(length);
-    }
-    let message = format!("from {} s to {} s", allowed.start().as_secs_f64(), allowed.end().as_secs());
-    Err(FileError::at(raw.span(), message))
-}
-
 impl RawChannel {
     fn parse(&self) -> Result<Channel, FileError> {
         self.keys_fit()?;
         Ok(Channel {
             kind: self.kind()?,
-            timeout: bounded(self.timeout.as_ref(), TIMEOUT, &TIMEOUTS)?,
-            give_up: bounded(self.give_up.as_ref(), GIVE_UP, &GIVE_UPS)?,
+            timeout: bounded(self.timeout.as_ref(), TIMEOUT, TIMEOUTS)?,
+            give_up: bounded(self.give_up.as_ref(), GIVE_UP, GIVE_UPS)?,
             authorities: self.authorities.as_ref().map(relative_file).transpose()?,
         })
     }

@@ -19,7 +19,7 @@ const PAYLOAD_TYPE: &str = "application/vnd.unship.trust-root+toml";
 /// How far the clocks of two machines may be apart.
 pub(crate) const SKEW_MS: u64 = 5 * 60 * 1000;
 /// Milliseconds before the end from which on it is told.
-const WARN_MS: u64 = 30 * 24 * 3600 * 1000;
+pub const WARN_MS: u64 = 30 * 24 * 3600 * 1000;
 
 /// One version of the root as it lies on disk.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ mod chain;
 mod write;
 
 pub(crate) use chain::SKEW_MS;
-pub use chain::{Accepted, Lapse, Memory, RootError, RootFile, TrustRoot, sign_root};
+pub use chain::{Accepted, Lapse, Memory, RootError, RootFile, TrustRoot, WARN_MS, sign_root};
 
 use crate::{Digest, FileError, Moment, Name, PublicKey, Scheme, StoryId, approval::is_reason, tables::name};
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@
 use super::Findings;
 use crate::{error::CliError, site::Site};
 use std::{collections::BTreeMap, time::Duration};
-use unship_controller::notify::check_secret;
+use unship_controller::notify::Secret;
 use unship_host::providers::{Deadline, service};
 use unship_policy::{Name, SecretSource, StoryPolicy, meaning::ServiceManager, meaning::ServiceMeaning};
 
@@ -32,8 +32,8 @@ fn secrets(findings: &mut Findings, site: &Site, stories: &[StoryPolicy]) {
         wanted.insert(name.clone(), source.clone());
     }
     for (name, source) in wanted {
-        match (check_secret(&source, &site.path), &source) {
-            (Ok(()), _) => findings.ok("secret", &name, "is there, and others cannot read it"),
+        match (Secret::read(&source, &site.path), &source) {
+            (Ok(_), _) => findings.ok("secret", &name, "is there, and others cannot read it"),
             (Err(why), SecretSource::File(_)) => {
                 let next = "a file of one line, mode 0600, owned by the user that unship runs as";
                 findings.fault("secret", &name, why, next);

@@ -3,13 +3,11 @@
 use super::Findings;
 use crate::{trust, wiring::SystemClock};
 use std::path::Path;
-use unship_policy::{Memory, Moment, Root, RootError, TrustRoot, TrustedKey};
+use unship_policy::{Memory, Moment, Root, RootError, TrustRoot, TrustedKey, WARN_MS};
 use unship_rollback::Clock as _;
 use unship_store::SiteStore;
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
-/// From here on it is told that something will expire.
-const WARN_DAYS: u64 = 30;
 
 /// What it goes by, if that can be trusted.
 pub fn look(findings: &mut Findings, path: &Path, store: &SiteStore, memory: &Memory) -> Option<TrustRoot> {
@@ -84,7 +82,7 @@ fn by_end(
 ) {
     match end.map(|end| end.ms().saturating_sub(now_ms)) {
         Some(0) => findings.fault(check, of, format!("{said}: it has expired"), next),
-        Some(left) if left / DAY_MS < WARN_DAYS => {
+        Some(left) if left < WARN_MS => {
             findings.warning(check, of, format!("{said}: {} days are left", left / DAY_MS), next);
         }
         _ => findings.ok(check, of, said),

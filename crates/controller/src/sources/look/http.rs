@@ -4,7 +4,7 @@
 //! compression, a fresh connection each time, bounded headers and body.
 
 use super::{Around, Look, Looked, tcp::probed};
-use crate::sources::Kept;
+use crate::{http, sources::Kept};
 use std::{
     io::Read as _,
     sync::OnceLock,
@@ -12,14 +12,8 @@ use std::{
 };
 use unship_policy::ProbeValue;
 use unship_rollback::neutralise;
-use ureq::{
-    Agent,
-    config::{AutoHeaderValue, Config},
-    http::header::CONTENT_TYPE,
-};
+use ureq::{Agent, http::header::CONTENT_TYPE};
 
-/// Bytes of an answer's status line and headers together.
-const HEADER_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a probed answer that are waited for.
 const PROBED_BYTES_MAX: u64 = 16 << 20;
 /// Bytes taken from the body at a time.
@@ -27,19 +21,7 @@ const PIECE_BYTES: usize = 64 << 10;
 
 fn agent() -> &'static Agent {
     static AGENT: OnceLock<Agent> = OnceLock::new();
-    AGENT.get_or_init(|| {
-        let config = Config::builder()
-            .proxy(None)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .max_idle_connections(0)
-            .max_response_header_size(HEADER_BYTES_MAX)
-            .user_agent(concat!("unship/", env!("CARGO_PKG_VERSION")))
-            .accept_encoding(AutoHeaderValue::None)
-            .build();
-        Agent::new_with_config(config)
-    })
+    AGENT.get_or_init(|| Agent::new_with_config(http::config().build()))
 }
 
 /// The beginning of an answer.
