@@ -1,9 +1,12 @@
 //! The daemon's own metrics, as Prometheus reads them.
 
-use std::fmt::Write as _;
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use crate::sources::SourceCounts;
+use std::{
+    fmt::Write as _,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use unship_rollback::{
     incident::{Book, NoticeStanding, Stage},
@@ -85,4 +88,28 @@ impl Metrics {
         put("notices_failed_total", "counter", "Notices that were given up.", &[("", failed)]);
         page
     }
+}
+
+/// What each source did, for the same page. Names of sources are those of feeds, which need no escaping.
+pub fn of_sources(counts: &[SourceCounts]) -> String {
+    let mut page = String::new();
+    let mut put = |name: &str, kind: &str, help: &str, value: fn(&SourceCounts) -> u64| {
+        let _ = writeln!(page, "# HELP unship_source_{name} {help}\n# TYPE unship_source_{name} {kind}");
+        for of in counts {
+            let _ = writeln!(page, "unship_source_{name}{{source=\"{}\"}} {}", of.source, value(of));
+        }
+    };
+    put("looks_total", "counter", "Looks of a source, or requests that told it something.", |of| of.looks);
+    put("failed_total", "counter", "Those of them that could not see everything.", |of| of.failed);
+    put("overrun_total", "counter", "Times that a look was due while the one before was under way.", |of| of.overrun);
+    put("samples_total", "counter", "Samples that a source gave.", |of| of.samples);
+    put("in_trouble", "gauge", "1 while a source cannot do its work.", |of| u64::from(of.is_in_trouble));
+    let name = "unship_source_refused_total";
+    let _ = writeln!(page, "# HELP {name} Samples of a source that were refused, by rule.\n# TYPE {name} counter");
+    for of in counts {
+        for (rule, refused) in &of.refused {
+            let _ = writeln!(page, "{name}{{source=\"{}\",rule=\"{rule}\"}} {refused}", of.source);
+        }
+    }
+    page
 }

@@ -5,29 +5,43 @@ use crate::{
     clock::WatchClock,
     daemon::{Request, Requests},
     links,
-    metrics::Metrics,
+    metrics::{self, Metrics},
+    sources::Sources,
 };
 use axum::{
     Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, Path, State},
+    body::{Body, Bytes, to_bytes},
+    extract::{Path, Request as HttpRequest, State},
     http::{StatusCode, header},
+    middleware::{Next, from_fn},
     response::{Html, IntoResponse, Response},
     routing::{get, post},
 };
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use std::{
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc,
         mpsc::{RecvTimeoutError, channel, sync_channel},
     },
     time::Duration,
 };
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
 use unship_policy::Digest;
 use unship_rollback::incident::{Incident, Link};
 
 /// Bytes of a request at most, where nothing else is said.
 const BODY_BYTES_MAX: usize = 4096;
+/// How long the body of such a request may take to come.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// The daemon's thread answers within this time, or says later what it did.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long it may take until all that follows from a time has been done.
@@ -44,8 +58,27 @@ pub struct Desk {
     pub clock: Arc<dyn WatchClock>,
     /// What it counts.
     pub metrics: Arc<Metrics>,
+    /// What gives samples, each of which is counted apart.
+    pub sources: Arc<Sources>,
     /// On a rehearsal site the time can be set.
     pub is_driven: bool,
+}
+
+/// What one who is slow, or many at once, may take of the server.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// Connections at a time; who comes then waits until one of them ends.
+    pub connections_max: usize,
+    /// How long the head of a request may take to come, and for how long a connection may say nothing.
+    pub head_within: Duration,
+    /// After so long a connection takes no new request. The one under way is answered within the longest that any takes.
+    pub connection_for: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { connections_max: 128, head_within: Duration::from_secs(10), connection_for: Duration::from_secs(300) }
+    }
 }
 
 /// The daemon's own routes.
@@ -58,7 +91,23 @@ pub fn router(desk: Desk) -> Router {
     if is_driven {
         router = router.route("/v1/clock", post(set_clock));
     }
-    router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(Arc::new(desk))
+    router.layer(from_fn(whole_body)).with_state(Arc::new(desk))
+}
+
+/// Nothing is done of a request before all of it is there, and nobody can hold it back for long.
+async fn whole_body(request: HttpRequest, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match tokio::time::timeout(BODY_WITHIN, to_bytes(body, BODY_BYTES_MAX)).await {
+        Ok(Ok(bytes)) => next.run(HttpRequest::from_parts(head, Body::from(bytes))).await,
+        Ok(Err(_)) => {
+            let why = format!("the body has more than {BODY_BYTES_MAX} bytes, or it broke off");
+            (StatusCode::PAYLOAD_TOO_LARGE, why).into_response()
+        }
+        Err(_) => {
+            let why = format!("the body did not come within {} s", BODY_WITHIN.as_secs());
+            (StatusCode::REQUEST_TIMEOUT, why).into_response()
+        }
+    }
 }
 
 /// A server that runs until it is dropped.
@@ -75,20 +124,62 @@ impl Server {
     /// # Errors
     /// The address is taken, or not this machine's.
     pub fn start(address: SocketAddr, router: Router) -> std::io::Result<Server> {
+        Server::start_within(address, router, &Bounds::default())
+    }
+
+    /// The same within other bounds.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_within(address: SocketAddr, router: Router, bounds: &Bounds) -> std::io::Result<Server> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("server")
             .enable_io()
             .enable_time()
             .build()?;
-        let listener = runtime.block_on(tokio::net::TcpListener::bind(address))?;
+        let listener = runtime.block_on(TcpListener::bind(address))?;
         let address = listener.local_addr()?;
-        runtime.spawn(async move {
-            if let Err(e) = axum::serve(listener, router).await {
-                tracing::error!(error = %e, "the server ended");
-            }
-        });
+        runtime.spawn(accept(listener, router, bounds.clone()));
         Ok(Server { address, _runtime: runtime })
+    }
+}
+
+/// As `axum::serve`, which waits for a head for ever and takes as many connections as come, until the daemon has no file
+/// descriptor left for a run.
+async fn accept(listener: TcpListener, router: Router, bounds: Bounds) {
+    let room = Arc::new(Semaphore::new(bounds.connections_max));
+    while let Ok(permit) = room.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (router, bounds) = (router.clone(), bounds.clone());
+                tokio::spawn(async move {
+                    converse(stream, router, &bounds).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection is not taken");
+                // It may be the system's limit of files, which does not pass at once.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: TcpStream, router: Router, bounds: &Bounds) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(bounds.head_within);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+    let ended = match tokio::time::timeout(bounds.connection_for, connection.as_mut()).await {
+        Ok(ended) => ended,
+        Err(_) => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(CALM_WITHIN, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke off");
     }
 }
 
@@ -101,6 +192,7 @@ async fn health(State(desk): State<Arc<Desk>>) -> Response {
 
 async fn metrics(State(desk): State<Arc<Desk>>) -> Response {
     let page = desk.book.read(|book| desk.metrics.page(book, desk.clock.now_ms()));
+    let page = page + &metrics::of_sources(&desk.sources.counts());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page).into_response()
 }
 
@@ -113,7 +205,9 @@ async fn show_link(State(desk): State<Arc<Desk>>, Path(token): Path<String>) -> 
 }
 
 async fn use_link(State(desk): State<Arc<Desk>>, Path(token): Path<String>, body: Bytes) -> Response {
-    let Some(link) = links::digest(&token) else { return no_link() };
+    // What nobody made does not come to the daemon's thread, however often somebody guesses.
+    let link = links::digest(&token).filter(|link| desk.book.read(|book| book.link(link).is_some()));
+    let Some(link) = link else { return no_link() };
     let answer = match &body[..] {
         b"answer=yes" => Ok(()),
         b"answer=no" => Err("said no by a one-time link".to_owned()),
@@ -162,6 +256,7 @@ fn page(status: StatusCode, body: &str) -> Response {
     );
     let headers = [
         (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; form-action 'self'; frame-ancestors 'none'"),
     ];
     (status, headers, Html(html)).into_response()

@@ -27,13 +27,12 @@ use unship_controller::{
     daemon::{Alive, Daemon, Parts, Request, Requests, source_state},
     intake::Intake,
     metrics::Metrics,
-    notify::{Couriers, Secret},
+    notify::Couriers,
     server::{Desk, Server, router},
     service,
-    sources::{self, Access, Credential, Sources},
+    sources::{self, Access, Credential, Report, Sources},
     wake::Wake,
 };
-use unship_policy::SecretSource;
 use unship_rollback::incident::{Book, Fact};
 
 /// Under which name it is kept where the daemon listens.
@@ -46,6 +45,9 @@ pub const LISTEN: &str = "listen";
 /// hand is finished, then it ends. Under a service manager (Type=notify) it says when it is ready, and that it is alive.
 #[derive(clap::Args)]
 pub struct Args {
+    /// Samples come from standard input as well: one JSON object a line, as in `POST /v1/samples` (docs/signals.md)
+    #[arg(long)]
+    stdin: bool,
     /// On a rehearsal site: the clock stands still at this time (milliseconds since the epoch), or at the book's newest if
     /// that is later, until `POST /v1/clock` sets it
     #[arg(long, value_name = "MS")]
@@ -105,6 +107,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         requests: requests.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),
+        sources: sources.clone(),
         is_driven: args.clock.is_some(),
     };
     let server = Server::start(setup.watch.listen, router(desk).merge(sources::router(&sources, access(&site)?)))
@@ -118,6 +121,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         .keep(LISTEN, address.as_bytes())
         .map_err(|e| CliError::user("the store cannot be written").because(&e))?;
     watch_signals(&requests).map_err(|e| CliError::user("signals cannot be watched").because(&e))?;
+    if args.stdin {
+        read_stdin(&sources).map_err(|e| CliError::user("standard input cannot be read").because(&e))?;
+    }
     context.out.text(format!("watches {}: {} triggers, at {address}", setup.site, setup.rules.len()));
     context.out.object(&serde_json::json!({
         "type": "watching", "site": setup.site, "listen": address, "triggers": setup.rules.len(), "stories": setup.stories,
@@ -163,15 +169,27 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
 
 /// Who may push.
 fn access(site: &Site) -> Result<Access> {
-    let credential = |file: &Option<String>| -> Result<Option<Credential>> {
-        let Some(file) = file else { return Ok(None) };
-        let secret = Secret::read(&SecretSource::File(file.clone()), &site.path).map_err(|why| {
-            CliError::user("what whoever pushes has to show is no secret").cause(why).hint(format!("chmod 0600 {file}"))
-        })?;
-        Ok(Credential::bearer(secret.text()))
+    let credential = |file: &Option<String>| {
+        let opened = file.as_deref().map(|file| {
+            Credential::new(&site.path, file).map_err(|why| {
+                let error = CliError::user("what whoever pushes has to show is no secret").cause(why);
+                error.hint(format!("chmod 0600 {file}"))
+            })
+        });
+        opened.transpose()
     };
     let watch = &site.policy.watch;
     Ok(Access { samples: credential(&watch.samples_token)?, alerts: credential(&watch.alerts_token)? })
+}
+
+/// Takes samples from standard input for as long as it lasts.
+fn read_stdin(sources: &Arc<Sources>) -> std::io::Result<()> {
+    let sources = sources.clone();
+    std::thread::Builder::new().name("stdin".to_owned()).spawn(move || match sources.read_lines(std::io::stdin()) {
+        Ok(Report { taken, refused, .. }) => tracing::info!(taken, refused, "standard input ended"),
+        Err(error) => tracing::error!(%error, "standard input cannot be read on"),
+    })?;
+    Ok(())
 }
 
 /// What is done after facts were written: they are told, and a rehearsal is killed where it was asked for.

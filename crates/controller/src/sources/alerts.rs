@@ -29,6 +29,9 @@ pub struct AlertReport {
 struct Webhook {
     version: String,
     alerts: Vec<Told>,
+    /// Alerts that it left out, being more than its `max_alerts`.
+    #[serde(default, rename = "truncatedAlerts")]
+    left_out: u64,
 }
 
 #[derive(Deserialize)]
@@ -75,12 +78,12 @@ impl Inner {
     fn take(&mut self, webhook: Webhook, sources: &Sources) -> AlertReport {
         let mut all = AlertReport::default();
         let mut troubles: BTreeMap<String, Option<String>> = BTreeMap::new();
-        for (place, told) in (1..).zip(webhook.alerts) {
+        for (place, told) in (1..).zip(&webhook.alerts) {
             let feeds = self.asked_for(&told.labels);
             all.passed_over += u64::from(feeds.is_empty());
             for (feed, metric) in feeds {
                 let trouble = troubles.entry(feed.clone()).or_default();
-                match self.take_one(&feed, &metric, &told, sources) {
+                match self.take_one(&feed, &metric, told, sources) {
                     Ok(()) => all.report.taken += 1,
                     Err((rule, message)) => {
                         trouble.get_or_insert_with(|| format!("alert {place}: {message}"));
@@ -89,6 +92,9 @@ impl Inner {
                 }
             }
         }
+        let cut = (webhook.left_out > 0)
+            .then(|| format!("Alertmanager left {} alerts out: `max_alerts` of its receiver", webhook.left_out));
+        self.door.was_told(NOBODY, cut.as_deref(), &*sources.clock);
         for (feed, trouble) in troubles {
             self.door.was_told(&feed, trouble.as_deref(), &*sources.clock);
         }

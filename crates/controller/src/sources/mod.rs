@@ -21,7 +21,7 @@ mod state;
 
 pub use alerts::AlertReport;
 pub use budget::{AHEAD_MAX_MS, BEHIND_MAX_MS, Refusal, SAMPLES_AT_ONCE, SAMPLES_PER_SECOND, SERIES_MAX};
-pub use clock::{Clock, SystemClock};
+pub use clock::Clock;
 pub use credential::Credential;
 pub use door::SourceCounts;
 pub use push::{Batch, LineError, Report};

@@ -179,7 +179,7 @@ pub struct Batch {
     sources: Arc<Sources>,
     line: Vec<u8>,
     number: u64,
-    /// The line was too long, and the rest of it is passed over.
+    /// The line was too long and is refused, and the rest of it is passed over.
     is_skipping: bool,
     report: Report,
     /// Source → the first thing of it that was refused.
@@ -204,30 +204,32 @@ impl Batch {
         let sources = self.sources.clone();
         let mut inner = sources.lock();
         while let Some(end) = piece.iter().position(|b| *b == b'\n') {
-            self.extend(&piece[..end]);
+            self.extend(&piece[..end], &mut inner);
             self.end(&mut inner);
             piece = &piece[end + 1..];
         }
-        self.extend(piece);
+        self.extend(piece, &mut inner);
     }
 
     /// The last line, and what became of all.
     pub fn finish(mut self) -> Report {
         let sources = self.sources.clone();
         let mut inner = sources.lock();
-        if !self.line.is_empty() || self.is_skipping {
-            self.end(&mut inner);
-        }
-        for (source, trouble) in std::mem::take(&mut self.told) {
-            inner.door.was_told(&source, trouble.as_deref(), &*sources.clock);
-        }
+        self.end(&mut inner);
+        self.tell(&mut inner);
         self.report
+    }
+
+    /// Says of each source whether what came since the last time was well.
+    fn tell(&mut self, inner: &mut Inner) {
+        for (source, trouble) in std::mem::take(&mut self.told) {
+            inner.door.was_told(&source, trouble.as_deref(), &*self.sources.clock);
+        }
     }
 
     /// The same of lines that broke off: what stands behind the last end of line is none.
     pub(super) fn finish_cut(mut self) -> Report {
         self.line.clear();
-        self.is_skipping = false;
         self.finish()
     }
 
@@ -236,37 +238,45 @@ impl Batch {
         &self.report
     }
 
-    fn extend(&mut self, bytes: &[u8]) {
-        if self.is_skipping || self.line.len() + bytes.len() > LINE_BYTES_MAX {
-            self.is_skipping = true;
-            self.line.clear();
-        } else {
-            self.line.extend_from_slice(bytes);
+    fn extend(&mut self, bytes: &[u8], inner: &mut Inner) {
+        if self.is_skipping {
+            return;
         }
+        if self.line.len() + bytes.len() <= LINE_BYTES_MAX {
+            self.line.extend_from_slice(bytes);
+            return;
+        }
+        // Now, and not at its end: it may have none.
+        self.is_skipping = true;
+        self.line = Vec::new();
+        self.number += 1;
+        inner.door.refuse(NOBODY, Refusal::Length, &*self.sources.clock);
+        let message = format!("the line has more than {LINE_BYTES_MAX} bytes");
+        self.refuse(NOBODY.to_owned(), Refusal::Length, message);
     }
 
     fn end(&mut self, inner: &mut Inner) {
+        if std::mem::take(&mut self.is_skipping) {
+            return;
+        }
         self.number += 1;
         let line = std::mem::take(&mut self.line);
-        let is_too_long = std::mem::take(&mut self.is_skipping);
-        let judged = if is_too_long {
-            Err((NOBODY.to_owned(), Refusal::Length, format!("the line has more than {LINE_BYTES_MAX} bytes")))
-        } else if line.trim_ascii().is_empty() {
+        if line.trim_ascii().is_empty() {
             return;
-        } else {
-            self.judge(&line, inner)
-        };
-        match judged {
+        }
+        match self.judge(&line, inner) {
             Ok(source) => {
                 self.report.taken += 1;
                 self.told.entry(source).or_default();
             }
-            Err((source, rule, message)) => {
-                let told = self.told.entry(source).or_default();
-                told.get_or_insert_with(|| format!("line {}: {message}", self.number));
-                self.report.refuse(self.number, rule, message);
-            }
+            Err((source, rule, message)) => self.refuse(source, rule, message),
         }
+    }
+
+    fn refuse(&mut self, source: String, rule: Refusal, message: String) {
+        let told = self.told.entry(source).or_default();
+        told.get_or_insert_with(|| format!("line {}: {message}", self.number));
+        self.report.refuse(self.number, rule, message);
     }
 
     /// Takes the sample of a line; the source that it is of, and by which rule it is refused.
@@ -318,7 +328,11 @@ impl Sources {
         loop {
             match stream.read(&mut piece) {
                 Ok(0) => return Ok(batch.finish()),
-                Ok(read) => batch.push(&piece[..read]),
+                Ok(read) => {
+                    batch.push(&piece[..read]);
+                    // A stream may never end, so what is wrong with it is said as it comes.
+                    batch.tell(&mut self.lock());
+                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => {
                     batch.finish();

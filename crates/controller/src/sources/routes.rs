@@ -91,11 +91,16 @@ fn later(mut response: Response, seconds: u64) -> Response {
 
 /// Whether the request may come in, and has room.
 fn admit(desk: &Desk, headers: &HeaderMap) -> Result<tokio::sync::OwnedSemaphorePermit, Response> {
-    if !desk.credential.is_shown_by(headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)) {
-        let help = "send the `Authorization` header that the daemon's configuration names";
+    let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    let is_shown = desk.credential.is_shown_by(shown).map_err(|why| {
+        tracing::error!(why, "nobody can tell the daemon anything");
+        let help = "whoever runs the daemon finds in its log why";
+        refused(StatusCode::SERVICE_UNAVAILABLE, "credential", "the daemon has no secret to compare with", help)
+    })?;
+    if !is_shown {
+        let help = "send `Authorization: Bearer` with the secret that policies/site.toml names under `[watch]`";
         let mut response = refused(StatusCode::UNAUTHORIZED, "credential", "the credential is missing or wrong", help);
-        let challenge = HeaderValue::from_static(desk.credential.challenge());
-        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return Err(response);
     }
     desk.room.clone().try_acquire_owned().map_err(|_| {

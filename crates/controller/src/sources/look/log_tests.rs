@@ -1,7 +1,7 @@
 //! Logs that are written, rotated, cut and replaced while they are counted.
 
 use super::*;
-use crate::sources::SystemClock;
+use crate::clock::{MachineClock, SourceClock};
 use proptest::prelude::*;
 use std::{fs::OpenOptions, io::Write as _, os::unix::fs::symlink};
 use tempfile::TempDir;
@@ -36,7 +36,7 @@ impl Watched {
     /// The totals of both texts, or why there are none.
     fn totals(&mut self) -> Result<(f64, f64), String> {
         let kept = self.kept.as_ref().map(|text| serde_json::from_str::<Kept>(text).expect("its own state"));
-        let around = Around { site: self.site.path(), clock: &SystemClock::default() };
+        let around = Around { site: self.site.path(), clock: &SourceClock::new(std::sync::Arc::new(MachineClock)) };
         let looked = self.look.look(around, kept.as_ref());
         if let Some(kept) = looked.kept {
             self.kept = Some(serde_json::to_string(&kept).expect("serde"));

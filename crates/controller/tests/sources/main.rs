@@ -1,0 +1,11 @@
+//! Every source against the real thing on this machine: servers, files, processes, commands; well, slow, flooding, lying, gone
+//! and back. Samples are stamped by a clock that the tests drive; deadlines are the machine's.
+
+mod files;
+mod programs;
+mod scrape;
+mod server;
+mod support;
+mod together;
+mod told;
+mod web;
