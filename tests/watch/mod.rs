@@ -16,6 +16,7 @@ use std::{
 mod alertmanager;
 mod night;
 mod people;
+mod server;
 
 /// Any time: the clock is the test's.
 const BEGIN: u64 = 1_790_000_000_000;
@@ -41,6 +42,12 @@ fn secret(site: &Site, path: &str, text: &str) {
     fs::set_permissions(site.at(path), fs::Permissions::from_mode(0o600)).expect("private");
 }
 
+/// What the daemon's server answered; `text` is all of it, with its head.
+struct Answer {
+    status: u16,
+    text: String,
+}
+
 struct Daemon {
     child: Child,
     out: BufReader<ChildStdout>,
@@ -54,13 +61,15 @@ impl Daemon {
 
     /// Its clock shows `now_ms`, or what the book says if that is later.
     fn start_at(site: &Site, now_ms: u64, inject: &[&str]) -> Daemon {
-        let clock = now_ms.to_string();
-        let mut command = site.command(["watch", "--json", "--clock", &clock]);
-        for fault in inject {
-            command.args(["--inject", fault]);
-        }
+        let args: Vec<&str> = inject.iter().flat_map(|fault| ["--inject", fault]).collect();
+        Daemon::start_with(site, now_ms, &args, Stdio::null())
+    }
+
+    /// With more arguments, and that standard input.
+    fn start_with(site: &Site, now_ms: u64, args: &[&str], stdin: Stdio) -> Daemon {
+        let mut command = site.command(["watch", "--json", "--clock", &now_ms.to_string()]);
         let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+            command.args(args).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
         let mut out = BufReader::new(child.stdout.take().expect("its output"));
         let mut line = String::new();
         out.read_line(&mut line).expect("a line");
@@ -70,13 +79,20 @@ impl Daemon {
 
     /// Posts; the status, or `None` where the daemon died.
     fn post(&self, path: &str, body: &str) -> Option<u16> {
+        Some(self.ask("POST", path, body)?.status)
+    }
+
+    /// Asks whoever listens; `None` where the daemon died.
+    fn ask(&self, method: &str, path: &str, body: &str) -> Option<Answer> {
         let mut stream = TcpStream::connect(&self.address).ok()?;
-        let head =
-            format!("POST {path} HTTP/1.1\r\nHost: unship\r\nAuthorization: Bearer s3cret\r\nConnection: close\r\n");
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: unship\r\nAuthorization: Bearer s3cret\r\nConnection: close\r\n"
+        );
         write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
-        answer.split(' ').nth(1)?.parse().ok()
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        Some(Answer { status, text: answer })
     }
 
     /// It is so late, and all that follows has been done. `false`: it died of that.

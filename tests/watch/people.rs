@@ -15,12 +15,12 @@ use std::{
 
 const HOUR: u64 = 60 * MINUTE;
 
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis()).expect("a time")
 }
 
 /// The practice site, where slow queries are asked about; ada's, bob's, ada's second and a builder's key.
-fn asking() -> (Practice, Vec<PathBuf>) {
+pub(super) fn asking() -> (Practice, Vec<PathBuf>) {
     let site = site();
     let triggers = site.read("policies/triggers/1.3.toml");
     let auto = "severity = \"critical\"\nauto = true\n";
@@ -39,7 +39,7 @@ fn asking() -> (Practice, Vec<PathBuf>) {
 }
 
 /// Six slow queries within the hour; ends at the time at which people are asked.
-fn breach(daemon: &Daemon, begin_ms: u64) -> u64 {
+pub(super) fn breach(daemon: &Daemon, begin_ms: u64) -> u64 {
     for i in 1..=6 {
         assert!(daemon.query(begin_ms + i * 1000, 130.0));
     }
@@ -48,7 +48,7 @@ fn breach(daemon: &Daemon, begin_ms: u64) -> u64 {
     asked_ms
 }
 
-fn incident(site: &Site) -> Value {
+pub(super) fn incident(site: &Site) -> Value {
     let lines = site.unship(["incidents", "--all", "--json"]).exits(0).json();
     lines.into_iter().find(|line| line["type"] == "incident").expect("an incident")
 }
