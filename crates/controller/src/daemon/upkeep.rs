@@ -21,6 +21,8 @@ use unship_rollback::{
 const EXPOSED_EVERY: Duration = Duration::from_secs(2);
 /// After so long it is tried again to end an exposure, or to tell how a run stands.
 const AGAIN_AFTER_MS: u64 = 60_000;
+/// A story's run is over by then: whoever holds the site for longer keeps it from being watched.
+const HELD_MS: u64 = 15 * 60_000;
 /// Not tried again before it is told how it went.
 const UNDER_WAY: u64 = u64::MAX;
 
@@ -31,6 +33,8 @@ pub(super) struct Upkeep {
     pub is_finishing: bool,
     /// When every story is planned next, in milliseconds since the epoch.
     ready_at_ms: u64,
+    /// Since when somebody else's run has held the site, and whether that was told.
+    held: Option<(u64, bool)>,
     exposed_at: Option<Instant>,
     is_looking: bool,
     /// Exposures that are being ended, or were tried: not before then.
@@ -48,6 +52,7 @@ impl Daemon {
     pub(super) fn keep_up(&mut self) -> Result<(), BookError> {
         let now_ms = self.now_ms();
         self.watch_site();
+        self.watch_others(now_ms)?;
         if now_ms >= self.upkeep.ready_at_ms {
             self.check_readiness();
         }
@@ -64,6 +69,29 @@ impl Daemon {
         }
         self.end_exposures(now_ms);
         self.watch_post_mortems(now_ms)
+    }
+
+    /// While somebody else's run holds the site no trigger fires and nothing begins: when that lasts, a person is told, once.
+    fn watch_others(&mut self, now_ms: u64) -> Result<(), BookError> {
+        let is_own = self.upkeep.is_finishing || self.parts.book.read(|book| book.running().is_some());
+        if is_own || !self.is_busy {
+            self.upkeep.held = None;
+            return Ok(());
+        }
+        let (since_ms, is_told) = self.upkeep.held.unwrap_or((now_ms, false));
+        // The clock may have been set back.
+        let since_ms = since_ms.min(now_ms);
+        let is_long = now_ms - since_ms >= HELD_MS;
+        self.upkeep.held = Some((since_ms, is_told || is_long));
+        if is_told || !is_long {
+            return Ok(());
+        }
+        let minutes = (now_ms - since_ms) / 60_000;
+        let detail = format!(
+            "somebody else's run has held the site for {minutes} minutes: no trigger fires and nothing begins before it ends; \
+             look at `unship runs`"
+        );
+        self.say(Vec::new(), vec![Notify::alone(NoticeEvent::Paged, detail).in_thread("held")])
     }
 
     /// How a run stands could not be told: it is asked again later. Whether this reason is new.

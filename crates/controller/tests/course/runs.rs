@@ -199,11 +199,18 @@ fn while_somebody_else_is_at_work_nothing_begins_and_what_is_observed_says_nothi
     asked.script.state().is_busy = true;
     let incident = asked.of("1.3").id;
     asked.approve(&incident, approval(1, |_| ()));
+    let held = |world: &World| world.was_told(NoticeEvent::Paged, "somebody else's run has held the site");
+    asked.later(14 * MINUTE);
+    assert_eq!(held(&asked), 0, "a run takes so long");
+    asked.later(MINUTE);
     asked.later(HOUR);
     assert_eq!((asked.stage("1.3").as_str(), asked.orders().len()), ("Asking", 0), "what people said counts still");
+    assert_eq!(held(&asked), 1, "told once");
     asked.script.state().is_busy = false;
     asked.later(SECOND);
     assert_eq!((asked.stage("1.3").as_str(), asked.orders().len()), ("Stabilising", 1));
+    asked.later(HOUR);
+    assert_eq!(held(&asked), 1, "its own runs are no one else's");
 }
 
 #[test]
