@@ -10,7 +10,9 @@ use unship_policy::{Attribution, NoData, Severity, Trigger};
 use unship_rollback::{
     incident::{self, Book, Fact, Incident, IncidentId, NoticeEvent, Stage},
     signal::{Millis, Sample, Series},
-    trigger::{Answer, Evaluator, Lookup, Phase, RuleState, Settings, Silence, TransitionKind, TriggerRule},
+    trigger::{
+        Answer, Evaluator, Lookup, Phase, RuleState, Settings, Silence, Suppression, TransitionKind, TriggerRule,
+    },
 };
 use unship_store::WatchStore;
 
@@ -198,17 +200,42 @@ impl Daemon {
                     let label = evidence.and_then(|e| e.series.labels().get("story").cloned());
                     self.fired(transition.rule, told, label)?;
                 }
+                TransitionKind::Suppressed(why) => self.suppressed(transition.rule, why)?,
                 TransitionKind::ClockSetBack { .. }
                 | TransitionKind::Answered { .. }
                 | TransitionKind::Pending
                 | TransitionKind::NotPending
-                | TransitionKind::Suppressed(_)
                 | TransitionKind::Cleared
                 | TransitionKind::Rearmed => {}
             }
         }
         self.parts.metrics.samples(self.evaluator.stats(), self.evaluator.bytes());
         Ok(())
+    }
+
+    /// A trigger would have fired. Who silenced it, or lets a run go on, knows; that it breaches again so soon nobody does, unless
+    /// an incident about it is open.
+    fn suppressed(&mut self, rule: usize, why: Suppression) -> Result<(), BookError> {
+        let rule = &self.evaluator.rules()[rule];
+        let trigger = qualified(rule);
+        tracing::info!(trigger, ?why, "it would have fired");
+        let (reason, until) = match why {
+            Suppression::Inhibited | Suppression::Silenced(_) => return Ok(()),
+            Suppression::Cooldown(until) => ("its cooldown lasts", until),
+            Suppression::Budget(until) => ("it fired as often as it may in 24 hours,", until),
+        };
+        let is_open = self.parts.book.read(|book| {
+            let of_story = rule.story.as_ref().and_then(|story| book.open_for(story.as_str()));
+            of_story.or_else(|| book.open_by_trigger(&trigger)).is_some()
+        });
+        if is_open {
+            return Ok(());
+        }
+        let until = jiff::Timestamp::from_millisecond(until.0).map_or_else(|_| "later".to_owned(), |at| at.to_string());
+        let detail =
+            format!("{trigger} breaches again, and begins nothing: {reason} until {until}; {}", rule.when.text());
+        let notice = Notify::alone(NoticeEvent::Paged, detail).in_thread(format!("suppressed/{trigger}"));
+        self.say(Vec::new(), vec![notice])
     }
 
     /// A trigger fired: a new incident, or more about one that is open.

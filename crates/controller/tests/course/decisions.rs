@@ -224,3 +224,37 @@ fn a_time_of_the_policys_own_is_kept() {
     world.later(MINUTE);
     assert!(format!("{:?}", world.of("1.3").stage).contains("night-shift"));
 }
+
+#[test]
+fn what_breaches_again_so_soon_begins_nothing_and_is_told_once() {
+    let mut world = World::new();
+    world.fire("act");
+    world.stays_clear("act");
+    assert_eq!((world.stage("1.3").as_str(), world.orders().len()), ("Closed Recovered", 1));
+    let told = |world: &World, why: &str| world.was_told(NoticeEvent::Paged, &format!("begins nothing: {why}"));
+    for _ in 0..3 {
+        world.fire("act");
+    }
+    assert_eq!((told(&world, "its cooldown lasts until"), told(&world, "it fired as often")), (1, 0));
+    world.calm("act");
+    world.later(2 * HOUR);
+    for _ in 0..3 {
+        world.fire("act");
+    }
+    assert_eq!((told(&world, "its cooldown lasts until"), told(&world, "it fired as often as it may")), (1, 1));
+    assert_eq!((world.incidents().len(), world.orders().len()), (1, 1));
+    world.later(24 * HOUR);
+    world.fire("act");
+    assert_eq!((world.incidents().len(), world.orders().len()), (2, 2), "it breaches still when the day is over");
+}
+
+#[test]
+fn what_breaches_again_while_its_incident_is_open_is_known() {
+    let mut world = World::new();
+    world.fire("act");
+    world.stays_clear("act");
+    world.fire("ask");
+    assert_eq!(world.incidents().len(), 2);
+    world.fire("act");
+    assert_eq!(world.was_told(NoticeEvent::Paged, "begins nothing"), 0, "people are asked about the story");
+}
