@@ -3,9 +3,11 @@
 //! Prometheus hold and use beside each other. It measures and judges nothing.
 
 use crate::{
-    alerting::{self, Alerting},
     site::{self, Parts},
-    toolchain::say,
+    toolchain::{
+        prometheus::{self, Prometheus},
+        say,
+    },
 };
 use anyhow::{Context as _, Result, bail};
 use std::{
@@ -22,6 +24,16 @@ use std::{
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+
+/// A program of Debian's that lies in the cache, in a mount namespace of its own where its files lie where it looks for them.
+fn unpacked(program: &Path) -> Command {
+    let script = "mount -t overlay overlay -o lowerdir=\"$1/usr\":/usr /usr && shift && exec \"$@\"";
+    let place = program.ancestors().nth(3).unwrap_or(Path::new("/"));
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]).arg(place).arg(program);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
 
 /// How long a side may take until all of it is up and has seen that nothing is wrong.
 const SETTLE: Duration = Duration::from_secs(8);
@@ -90,7 +102,7 @@ pub fn run(parts: &Parts, runs: usize) -> Result<()> {
     if runs == 0 {
         bail!("at least one run is needed");
     }
-    let alerting = alerting::need()?;
+    let alerting = prometheus::need()?;
     let target = Target::start()?;
     let bench = Bench { parts, alerting, target };
     let (mut alone, mut with) = (Vec::new(), Vec::new());
@@ -110,7 +122,7 @@ pub fn run(parts: &Parts, runs: usize) -> Result<()> {
 
 struct Bench<'a> {
     parts: &'a Parts,
-    alerting: Alerting,
+    alerting: Prometheus,
     target: Target,
 }
 
@@ -212,7 +224,7 @@ impl Bench<'_> {
         fs::write(folder.join("prometheus.yml"), text)?;
         let rule = "groups:\n- name: duckdb\n  rules:\n  - alert: SlowQueries\n    expr: duckdb_query_seconds > 120\n";
         fs::write(folder.join("rules.yml"), format!("{rule}    labels: {{ story: '1.3' }}\n"))?;
-        let mut command = self.alerting.command(&self.alerting.prometheus);
+        let mut command = unpacked(&self.alerting.server);
         command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=tsdb"]);
         command.arg(format!("--web.listen-address=127.0.0.1:{}", free_port()?)).current_dir(folder);
         Ok(Running(command.spawn()?))
@@ -227,7 +239,7 @@ impl Bench<'_> {
             watched.listen
         );
         fs::write(folder.join("alertmanager.yml"), text)?;
-        let mut command = self.alerting.command(&self.alerting.alertmanager);
+        let mut command = unpacked(&self.alerting.alertmanager);
         command.args(["--config.file=alertmanager.yml", "--storage.path=am", "--cluster.listen-address="]);
         command.arg(format!("--web.listen-address=127.0.0.1:{port}")).current_dir(folder);
         Ok(Running(command.spawn()?))

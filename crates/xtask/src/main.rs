@@ -1,7 +1,6 @@
 //! `cargo xtask …`: everything that the project does to itself. The guests' toolchain and the guests, the practice site,
 //! the demo, tests, lints, measurements. Each verb sets up what it needs.
 
-mod alerting;
 mod bench;
 mod bench_watch;
 mod demo;

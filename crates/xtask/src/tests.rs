@@ -1,8 +1,8 @@
 //! `cargo xtask test`: builds the guests, then everything else, then runs every test.
 
 use crate::{
-    alerting, exim, fuzz, guests, real, repo, site,
-    toolchain::{Toolchain, Way, cache, clean, promtool, python, say},
+    exim, fuzz, guests, real, repo, site,
+    toolchain::{Toolchain, Way, cache, clean, prometheus, python, say},
 };
 use anyhow::{Result, bail};
 
@@ -13,9 +13,8 @@ use anyhow::{Result, bail};
 pub fn run(way: Way, args: &[String]) -> Result<()> {
     // Before anything takes its time.
     python::need()?;
-    let promtool = promtool::need()?;
     let exim = exim::need()?;
-    let alerting = alerting::need()?;
+    let prometheus = prometheus::need()?;
     let real = real::install()?;
     let guests = guests::build(&Toolchain::find(way)?)?;
     let parts = site::parts(guests.clone())?;
@@ -34,10 +33,10 @@ pub fn run(way: Way, args: &[String]) -> Result<()> {
         // Not our own executable: building the tests may have put a new one in its place.
         .env("UNSHIP_XTASK", parts.unship.with_file_name("xtask"))
         .env("UNSHIP_PRACTICE", &parts.practice)
-        .env("UNSHIP_PROMTOOL", &promtool)
+        .env("UNSHIP_PROMTOOL", &prometheus.promtool)
         .env("UNSHIP_EXIM", &exim)
-        .env("UNSHIP_PROMETHEUS", &alerting.prometheus)
-        .env("UNSHIP_ALERTMANAGER", &alerting.alertmanager)
+        .env("UNSHIP_PROMETHEUS", &prometheus.server)
+        .env("UNSHIP_ALERTMANAGER", &prometheus.alertmanager)
         // Where the real parts are, for tests that have caches of their own for everything else.
         .env("UNSHIP_CACHE", cache::folder()?)
         .env("UNSHIP_PM2", real.modules.join("pm2/bin/pm2"))

@@ -1,4 +1,4 @@
-//! The guests' toolchain, the Debian way: made once, kept in the cache, and it builds a guest. And Python and promtool.
+//! The guests' toolchain, the Debian way: made once, kept in the cache, and it builds a guest. And Python and Prometheus.
 
 #[expect(dead_code, reason = "the test builds a guest of its own")]
 #[path = "../src/guests.rs"]
@@ -25,14 +25,16 @@ fn python_is_there_once_it_was_asked_for() {
 }
 
 #[test]
-fn promtool_is_there_once_it_was_asked_for() {
-    let promtool = toolchain::promtool::need().expect("it is there, or Debian's package is fetched");
-    assert!(Command::new(promtool).arg("--version").output().expect("it starts").status.success());
-    if Command::new("apt-get").arg("--version").output().is_ok() {
-        let cache = tempfile::tempdir().expect("a temporary folder");
-        let promtool = toolchain::promtool::debians(cache.path()).expect("Debian's package is fetched");
-        assert_eq!(promtool, toolchain::promtool::debians(cache.path()).expect("it is there"), "and kept");
-        assert!(Command::new(promtool).arg("--version").output().expect("it starts").status.success());
+fn prometheus_is_there_once_it_was_asked_for() {
+    let runs = |found: &toolchain::prometheus::Prometheus| {
+        [&found.server, &found.promtool, &found.alertmanager]
+            .iter()
+            .all(|program| Command::new(program).arg("--version").output().expect("it starts").status.success())
+    };
+    assert!(runs(&toolchain::prometheus::need().expect("it is there, or Debian's packages are fetched")));
+    let cache = tempfile::tempdir().expect("a temporary folder");
+    for what in ["they are fetched", "and kept"] {
+        assert!(runs(&toolchain::prometheus::in_cache(cache.path()).expect(what)), "{what}");
     }
 }
 

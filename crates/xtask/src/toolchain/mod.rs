@@ -9,7 +9,7 @@ pub mod debs;
 mod host;
 mod installed;
 pub mod process;
-pub mod promtool;
+pub mod prometheus;
 pub mod python;
 mod rustup;
 
