@@ -10,15 +10,14 @@ use std::{
     path::{Path, PathBuf},
 };
 use unship_policy::{
-    Allowed, Decision, DecisionError, NotAllowed, Power, StoryPolicy, VerifiedBundle, consent, definitions,
+    Allowed, DECISION_BYTES_MAX, Decision, DecisionError, NotAllowed, Power, StoryPolicy, VerifiedBundle, consent,
+    definitions,
 };
 
 /// Where decisions lie, relative to the site.
 pub const FOLDER: &str = "policies/allowed";
 /// Decisions that are looked at, at most.
 const DECISIONS_MAX: usize = 1000;
-/// Bytes of one at most.
-const DECISION_BYTES_MAX: u64 = 64 << 10;
 
 /// The decisions of a site: those that can be read, and what is wrong with the others.
 #[derive(Default)]
@@ -55,7 +54,7 @@ impl Decisions {
         for path in paths {
             let file = fs::File::open(&path).map_err(|e| failed(&e))?;
             let mut bytes = Vec::new();
-            file.take(DECISION_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|e| failed(&e))?;
+            file.take(DECISION_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|e| failed(&e))?;
             match Decision::parse(&bytes) {
                 Ok(decision) => {
                     all.read.push(decision);

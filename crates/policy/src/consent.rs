@@ -9,6 +9,7 @@ use crate::{
     Capabilities, Digest, Manifest, Moment, Power, Signer, Tier, TrustRoot, VerifiedBundle,
     approval::{REASON_BYTES_MAX, is_reason},
     dsse::{Envelope, EnvelopeError},
+    manifest::MANIFEST_BYTES_MAX,
     power::as_lines,
     tables::RawCapabilities,
     trust::{APPROVER, SKEW_MS},
@@ -18,6 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const PAYLOAD_TYPE: &str = "application/vnd.unship.consent+json";
 const FORMAT: u32 = 1;
+/// Bytes of a decision's file at most: enough for all that a manifest can ask for. Text of a manifest grows at most fourfold when it
+/// is escaped for TOML and JSON, and by a third in base64.
+pub const DECISION_BYTES_MAX: usize = 8 * MANIFEST_BYTES_MAX;
 
 /// What is decided. The order of the fields is that of the signed text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,13 +106,16 @@ impl Decided {
     /// Signs it; gives the text of its file.
     ///
     /// # Errors
-    /// [`DecisionError::BadReason`], [`DecisionError::BadTerm`], and what the signer says.
+    /// [`DecisionError::BadReason`], [`DecisionError::BadTerm`], what the signer says, and why it could not be read again.
     pub fn sign(&self, signer: &dyn Signer) -> Result<String, DecisionError> {
         self.check()?;
         let payload = serde_json::to_vec(self).map_err(|e| DecisionError::Form(e.to_string()))?;
         let mut envelope = Envelope::new(PAYLOAD_TYPE, payload);
         envelope.sign(signer)?;
-        Ok(envelope.text())
+        let text = envelope.text();
+        // Nobody is left with a decision that they took and nobody can read.
+        Decision::parse(text.as_bytes())?;
+        Ok(text)
     }
 
     fn check(&self) -> Result<(), DecisionError> {
@@ -136,7 +143,7 @@ impl Decision {
     /// # Errors
     /// [`DecisionError`] for everything that [`Decided::sign`] would not have written, to the last byte.
     pub fn parse(bytes: &[u8]) -> Result<Decision, DecisionError> {
-        let envelope = Envelope::parse(bytes, PAYLOAD_TYPE)?;
+        let envelope = Envelope::parse(bytes, PAYLOAD_TYPE, DECISION_BYTES_MAX)?;
         let decided: Decided =
             serde_json::from_slice(envelope.payload()).map_err(|e| DecisionError::Form(e.to_string()))?;
         if decided.format != FORMAT || serde_json::to_vec(&decided).ok().as_deref() != Some(envelope.payload()) {

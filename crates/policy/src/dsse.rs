@@ -8,7 +8,7 @@ use crate::{Digest, PublicKey, Signer};
 use base64ct::{Base64, Encoding as _};
 use serde::{Deserialize, Serialize};
 
-/// Bytes of an envelope at most.
+/// Bytes of an envelope at most, where nothing else is said.
 pub(crate) const ENVELOPE_BYTES_MAX: usize = 64 << 10;
 /// Signatures of an envelope at most.
 pub(crate) const SIGNATURES_MAX: usize = 16;
@@ -83,10 +83,10 @@ impl Envelope {
         Envelope { attached: false, ..Envelope::new(payload_type, payload.to_vec()) }
     }
 
-    /// Reads an envelope with a payload of this type in it.
-    pub fn parse(bytes: &[u8], payload_type: &'static str) -> Result<Envelope, EnvelopeError> {
+    /// Reads an envelope of at most `bytes_max` bytes with a payload of this type in it.
+    pub fn parse(bytes: &[u8], payload_type: &'static str, bytes_max: usize) -> Result<Envelope, EnvelopeError> {
         let form = |why: &str| EnvelopeError::Form(why.to_owned());
-        let raw = raw(bytes)?;
+        let raw = raw(bytes, bytes_max)?;
         let payload = raw.payload.as_deref().ok_or_else(|| form("it holds no payload"))?;
         let payload = Base64::decode_vec(payload).map_err(|_| form("its payload is not base64"))?;
         Envelope::new(payload_type, payload).take(&raw, bytes)
@@ -94,7 +94,7 @@ impl Envelope {
 
     /// Reads an envelope of a payload that lies beside it.
     pub fn parse_detached(bytes: &[u8], payload_type: &'static str, payload: &[u8]) -> Result<Envelope, EnvelopeError> {
-        let raw = raw(bytes)?;
+        let raw = raw(bytes, ENVELOPE_BYTES_MAX)?;
         if raw.payload.is_some() {
             return Err(EnvelopeError::Form("it holds a payload of its own".to_owned()));
         }
@@ -174,9 +174,9 @@ impl Envelope {
     }
 }
 
-fn raw(bytes: &[u8]) -> Result<RawEnvelope, EnvelopeError> {
-    if bytes.len() > ENVELOPE_BYTES_MAX {
-        return Err(EnvelopeError::Form(format!("it is longer than {ENVELOPE_BYTES_MAX} bytes")));
+fn raw(bytes: &[u8], bytes_max: usize) -> Result<RawEnvelope, EnvelopeError> {
+    if bytes.len() > bytes_max {
+        return Err(EnvelopeError::Form(format!("it is longer than {bytes_max} bytes")));
     }
     serde_json::from_slice(bytes).map_err(|e| EnvelopeError::Form(e.to_string()))
 }

@@ -79,7 +79,9 @@ pub use bundle::{Bundle, BundleError, ClaimedSigner, VerifiedBundle, Wanted, att
 pub use calls::is_header_value;
 pub use capability::{Capabilities, FileRight};
 pub use checklist::ChecklistItem;
-pub use consent::{Allowed, Basis, Decided, Decision, DecisionError, NotAllowed, consent, requests};
+pub use consent::{
+    Allowed, Basis, DECISION_BYTES_MAX, Decided, Decision, DecisionError, NotAllowed, consent, requests,
+};
 pub use decision::{Course, DecisionPolicy};
 pub use denial::{Denial, GrantError};
 pub use digest::Digest;
@@ -92,7 +94,7 @@ pub use findings::{At, Finding, Gravity, findings, programs, unused_of_site};
 pub use grant::{Grant, ResolvedStory, definitions, misfits, resolve};
 pub use ids::{BadStoryId, Name, StoryId};
 pub use key::{PublicKey, Scheme, SecretKey, SecretKeyError, Signer};
-pub use manifest::{Manifest, Unit, UnitKind, version, version_text};
+pub use manifest::{MANIFEST_BYTES_MAX, Manifest, Unit, UnitKind, version, version_text};
 pub use meaning::BadName;
 pub use moment::Moment;
 pub use notices::{Channel, ChannelKind, NoticeEvent, NoticeRule, NoticesPolicy, SecretSource, SlackBy, SmtpTls};

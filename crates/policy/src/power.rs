@@ -1,7 +1,7 @@
 //! One power at a time: the entries of which a request or a grant is made, as `policy check`, `explain` and `tighten` speak
 //! of them. The matches here name every field and variant, so that a new capability must say what it is here too.
 
-use crate::{Capabilities, FileRight, Manifest, Name, PathPattern, Place, PointerPattern, StoryPolicy};
+use crate::{Capabilities, FileRight, Manifest, Name, PathPattern, Place, PointerPattern, StoryPolicy, tables::quoted};
 use std::fmt;
 
 /// What may be done with what has a name.
@@ -176,9 +176,11 @@ impl fmt::Display for Power {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let key = self.keys().join(".");
         match self {
-            Power::Files(_, paths) | Power::Holders(paths) => write!(f, "{key} = [{:?}]", paths.as_str()),
-            Power::Edit(paths, pointer) => write!(f, "{key} = {{ {:?} = [{:?}] }}", paths.as_str(), pointer.as_str()),
-            Power::FlagSet(flag, value) => write!(f, "{key} = {{ {flag} = {value:?} }}"),
+            Power::Files(_, paths) | Power::Holders(paths) => write!(f, "{key} = [{}]", quoted(paths.as_str())),
+            Power::Edit(paths, pointer) => {
+                write!(f, "{key} = {{ {} = [{}] }}", quoted(paths.as_str()), quoted(pointer.as_str()))
+            }
+            Power::FlagSet(flag, value) => write!(f, "{key} = {{ {flag} = {} }}", quoted(value)),
             Power::Named(_, name) => write!(f, "{key} = [\"{name}\"]"),
         }
     }
@@ -220,12 +222,12 @@ pub fn as_lines(powers: &[Power]) -> Vec<String> {
         let mut tables: Vec<(String, Vec<String>)> = Vec::new();
         for power in same() {
             match power {
-                Power::Files(_, paths) | Power::Holders(paths) => items.push(format!("{:?}", paths.as_str())),
+                Power::Files(_, paths) | Power::Holders(paths) => items.push(quoted(paths.as_str())),
                 Power::Named(_, name) => items.push(format!("\"{name}\"")),
                 Power::Edit(paths, pointer) => {
-                    push(&mut tables, format!("{:?}", paths.as_str()), format!("{:?}", pointer.as_str()));
+                    push(&mut tables, quoted(paths.as_str()), quoted(pointer.as_str()));
                 }
-                Power::FlagSet(flag, value) => push(&mut tables, flag.to_string(), format!("{value:?}")),
+                Power::FlagSet(flag, value) => push(&mut tables, flag.to_string(), quoted(value)),
             }
         }
         let key = keys.join(".");

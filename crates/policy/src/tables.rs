@@ -356,6 +356,22 @@ pub(crate) fn bounded(
     Ok(length)
 }
 
+/// A string as TOML writes it on one line. What is not plainly seen, such as a combining accent or a soft hyphen, is escaped.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        let is_plain = c == '\'' || c.escape_debug().len() == 1;
+        match (c, u32::from(c)) {
+            ('"' | '\\', _) => quoted.extend(['\\', c]),
+            _ if is_plain => quoted.push(c),
+            (_, code @ ..=0xffff) => quoted.push_str(&format!("\\u{code:04x}")),
+            (_, code) => quoted.push_str(&format!("\\U{code:08x}")),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// The file of the site that `file:PATH` names, where that is what `text` is.
 pub(crate) fn named_file(text: &str) -> Option<&str> {
     let path = text.strip_prefix("file:")?;

@@ -16,7 +16,7 @@ pub use verified::{VerifiedBundle, Wanted};
 use crate::{
     Digest, EnvelopeError, FileError, Lapse, Manifest, Moment, Narrowed, PublicKey, Scheme, Signer,
     attestation::{Attestation, Described, PAYLOAD_TYPE},
-    dsse::Envelope,
+    dsse::{ENVELOPE_BYTES_MAX, Envelope},
     manifest::MANIFEST_BYTES_MAX,
     minisign::Minisig,
 };
@@ -333,7 +333,8 @@ impl Bundle {
                     if envelope.is_some() || !minisigs.is_empty() {
                         return appended("signatures");
                     }
-                    let read = Envelope::parse(&bytes[content], PAYLOAD_TYPE).map_err(BundleError::Envelope)?;
+                    let read = Envelope::parse(&bytes[content], PAYLOAD_TYPE, ENVELOPE_BYTES_MAX)
+                        .map_err(BundleError::Envelope)?;
                     envelope = Some(read);
                 }
                 Some((MINISIGN, content)) => {

@@ -1,6 +1,7 @@
 //! A root as text: the next version, with one thing changed.
 
 use super::Root;
+use crate::tables::quoted;
 
 const HEAD: &str = "\
 # The keys that may sign bundles for this site, and what each may sign. `unship trust` writes the next version, which enough keys
@@ -48,8 +49,4 @@ impl Root {
         }
         text
     }
-}
-
-fn quoted(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
 }

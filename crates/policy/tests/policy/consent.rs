@@ -1,6 +1,8 @@
 //! Tiers and consent: what no policy can grant, whose decision counts, what an update may ask for.
 
 use crate::support::{NOW, ROOT_SEED, file, key, root_text, signed_by, trusted, verify};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
 use unship_policy::{
     Allowed, Basis, Decided, Decision, Digest, GrantError, Moment, NotAllowed, SitePolicy, StoryId, StoryPolicy, Tier,
     TrustRoot, VerifiedBundle, consent, pack, requests, resolve,
@@ -179,6 +181,77 @@ fn every_changed_byte_of_a_decision_is_told() {
     for (reason, expires) in [("", None), ("two\nlines", None), ("r", Some(NOW - 1000))] {
         let decided = Decided::of(&new, "practice", reason, Moment::from_ms(NOW), expires.map(Moment::from_ms));
         assert!(decided.sign(&key(2)).is_err(), "{reason:?}");
+    }
+}
+
+/// Signed, read again, and by it the bundle may be applied: whatever was asked for is what was decided.
+fn goes_by_its_decision(requests: &str) {
+    let trust = trust_of("partner", 1);
+    let new = bundle(&trust, "1.0.0", requests);
+    let decided = decided(&new, NOW, None);
+    let decision = by(&decided, 2);
+    assert_eq!(decision.decided(), &decided);
+    for line in &decided.requests {
+        assert!(
+            !line.contains(|c: char| c.escape_debug().len() > 1 && !"'\"\\".contains(c)),
+            "{line:?} is plainly seen"
+        );
+    }
+    assert_eq!(
+        asked(&trust, &new, std::slice::from_ref(&decision)).expect("allowed"),
+        Basis::Decided(people(&["ada"]))
+    );
+    // The same requests in another version go by it as well: what was written down covers what was asked for.
+    let update = bundle(&trust, "1.0.1", requests);
+    assert!(
+        matches!(asked(&trust, &update, &[decision]).expect("allowed"), Basis::Follows(digest, _) if digest == new.digest())
+    );
+}
+
+#[test]
+fn what_is_not_plainly_seen_can_be_decided_about() {
+    for odd in [
+        "cafe\u{301}",
+        "a\u{ad}b",
+        "a\u{a0}b",
+        "a\u{7f}b",
+        "a\u{202e}b",
+        "a\tb",
+        "a'b",
+        "\u{1f468}\u{200d}\u{1f469}",
+        "\u{e0001}",
+    ] {
+        let text = toml::Value::from(odd);
+        goes_by_its_decision(&format!("files.read = [{text}]\nflags.set = {{ f = [{text}] }}"));
+    }
+}
+
+/// Text as long as a manifest may be, of what grows most when it is written down.
+#[test]
+fn all_that_a_manifest_can_ask_for_can_be_decided_about() {
+    for value in ["\"", "\\", "\u{301}", "\u{7f}", "\u{e0001}"] {
+        let room = unship_policy::MANIFEST_BYTES_MAX - 1000;
+        let one = |n: usize| toml::Value::from(format!("{}{n}", value.repeat(200))).to_string() + ",";
+        let values: String = (0..room / one(10_000).len()).map(one).collect();
+        goes_by_its_decision(&format!("flags.set = {{ f = [{values}] }}"));
+    }
+    let paths: String = (0..9000).map(|n| format!("\"data/{n}.json\",")).collect();
+    goes_by_its_decision(&format!("files.read = [{paths}]"));
+}
+
+proptest! {
+    #[test]
+    fn whatever_can_be_asked_for_can_be_decided_about(
+        paths in proptest::collection::btree_set("[^\\\\/*?\\[\\]{}:.\u{0}]{1,12}", 1..8),
+        values in proptest::collection::btree_set(".{1,12}", 1..4),
+    ) {
+        let list = |texts: &BTreeSet<String>| {
+            texts.iter().map(|text| toml::Value::from(text.as_str()).to_string()).collect::<Vec<_>>().join(",")
+        };
+        let requests = format!("files.read = [{}]\nflags.set = {{ f = [{}] }}", list(&paths), list(&values));
+        if pack(b"\0asm\x0d\0\x01\0", &manifest("1.0.0", &requests)).is_ok() {
+            goes_by_its_decision(&requests);
+        }
     }
 }
 
