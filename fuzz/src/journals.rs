@@ -59,37 +59,43 @@ fn chain(bytes: &[u8]) -> Vec<Vec<u8>> {
     records
 }
 
-/// A journal's file: whatever it is, no record is given out that is not whole and in its place; and of a good one that was
-/// changed none that was never written.
-pub fn journal(data: &[u8]) {
-    let Some((how, rest)) = data.split_first() else { return };
-    let (good, written) = &*GOOD;
-    let is_edited = how % 2 == 1;
-    let bytes = if is_edited { Edits(rest).of(good) } else { rest.to_vec() };
+/// A journal of these records, chained by what the format says, three in a flush; and where its header and each record end.
+fn chained(records: &[Vec<u8>]) -> (Vec<u8>, Vec<usize>) {
+    let header = GOOD.0.split_inclusive(|b| *b == b'\n').next().expect("a header");
+    let (mut bytes, mut ends) = (header.to_vec(), vec![header.len()]);
+    let mut head = Sha256::digest(header).to_vec();
+    for (seq, record) in (1..).zip(records) {
+        let floor = seq - (seq - 1) % 3;
+        let rest = [format!("{seq} {floor} ").as_bytes(), record].concat();
+        head = Sha256::new_with_prefix(&head).chain_update(&rest).finalize().to_vec();
+        let hex: String = head.iter().map(|b| format!("{b:02x}")).collect();
+        bytes.extend([hex.as_bytes(), b" ", &rest, b"\n"].concat());
+        ends.push(bytes.len());
+    }
+    (bytes, ends)
+}
+
+/// What the reader gives out, and whether it told of something.
+fn given(bytes: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let path = WORKSHOP.join("journal");
-    fs::write(&path, &bytes).expect("written");
-    let wanted = chain(&bytes);
-    let mut given = Vec::new();
-    let mut failed = false;
-    if let Ok(entries) = read(&path) {
-        for entry in entries {
-            match entry {
-                Ok(entry) => {
-                    assert_eq!(entry.seq, given.len() as u64 + 1);
-                    given.push(entry.json);
-                }
-                Err(e) => {
-                    assert!(!e.to_string().is_empty());
-                    failed = true;
+    fs::write(&path, bytes).expect("written");
+    let (mut given, mut failed) = (Vec::new(), false);
+    match read(&path) {
+        Ok(entries) => {
+            for entry in entries {
+                match entry {
+                    Ok(entry) => {
+                        assert_eq!(entry.seq, given.len() as u64 + 1);
+                        given.push(entry.json);
+                    }
+                    Err(e) => {
+                        assert!(!e.to_string().is_empty());
+                        failed = true;
+                    }
                 }
             }
         }
-    } else {
-        failed = true;
-    }
-    assert!(wanted.starts_with(&given), "a record that is not in the chain is given out");
-    if is_edited {
-        assert!(written.starts_with(&given), "a record that nobody wrote is given out");
+        Err(_) => failed = true,
     }
     match verify(&path) {
         Ok(report) => {
@@ -97,6 +103,42 @@ pub fn journal(data: &[u8]) {
             assert_eq!(report.records, given.len() as u64);
         }
         Err(_) => assert!(failed, "it can be read, and does not verify"),
+    }
+    (given, failed)
+}
+
+/// A journal's file: whatever it is, no record is given out that is not whole and in its place, and each that is; of a good one
+/// that was changed none that was never written, and all before the change; of one that was torn, wherever, all before that.
+pub fn journal(data: &[u8]) {
+    let Some((how, rest)) = data.split_first() else { return };
+    let (good, written) = &*GOOD;
+    if how % 3 == 2 {
+        let Some(([a, b], rest)) = rest.split_first_chunk() else { return };
+        // Any text, as the JSON that it has to be.
+        let texts = rest.split(|b| *b == 0).take(64);
+        let records: Vec<Vec<u8>> =
+            texts.map(|text| serde_json::to_vec(&String::from_utf8_lossy(text)).expect("JSON")).collect();
+        let (whole, ends) = chained(&records);
+        let torn_at = usize::from(u16::from_le_bytes([*a, *b])) % (whole.len() + 1);
+        assert_eq!(given(&whole), (records.clone(), false), "a whole journal is read whole");
+        if let Some(count) = ends.iter().rposition(|end| *end <= torn_at) {
+            assert_eq!(given(&whole[..torn_at]).0, records[..count], "torn at {torn_at} of {}", whole.len());
+        }
+        return;
+    }
+    let is_edited = how % 3 == 1;
+    let bytes = if is_edited { Edits(rest).of(good) } else { rest.to_vec() };
+    let wanted = chain(&bytes);
+    let (given, failed) = given(&bytes);
+    assert!(wanted.starts_with(&given), "a record that is not in the chain is given out");
+    assert!(
+        failed || given == wanted,
+        "{} records of {} are given out, and nothing is told",
+        given.len(),
+        wanted.len()
+    );
+    if is_edited {
+        assert!(written.starts_with(&given), "a record that nobody wrote is given out");
     }
 }
 

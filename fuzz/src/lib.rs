@@ -1,11 +1,12 @@
 //! What reads bytes that somebody else wrote, each with what must hold whatever these are. A target panics where it does not.
 //!
 //! Bytes alone hardly ever get past a signature or a chain of hashes. Where there is one, the first byte of the input says how
-//! the rest is meant: as the file itself, or as a list of [`Edits`] of a good one. No target signs content of its own, so what lies
-//! behind a valid signature is reached by the good file alone.
+//! the rest is meant: as the file itself, as a list of [`Edits`] of a good one, or as content that is signed or chained here, by what
+//! the format says, and then read.
 
 mod bundles;
 mod edits;
+mod forge;
 mod journals;
 mod policies;
 mod roots;

@@ -1,10 +1,13 @@
 //! The decision tree branch by branch, and what the book takes in and refuses. Time is a number here.
 
+use proptest::prelude::*;
 use std::time::Duration;
 use unship_policy::{Course, DecisionPolicy, Digest, Severity, SitePolicy};
 use unship_rollback::{
     Outcome, RunId, Verdict,
-    incident::{Book, Closing, Decision, Entry, Fact, IncidentId, Known, Stage, Way, at_expiry, at_watch_end, decide},
+    incident::{
+        Book, Closing, Decision, Entry, Evidence, Fact, IncidentId, Known, Stage, Way, at_expiry, at_watch_end, decide,
+    },
 };
 
 const HOUR: u64 = 3_600_000;
@@ -69,6 +72,20 @@ fn book(facts: impl IntoIterator<Item = Fact>) -> Book {
         book.advance(&Entry { at_ms, facts: vec![fact] }).expect("it can follow");
     }
     book
+}
+
+proptest! {
+    /// Else the book of a daemon that was started again is another one than that of the one before.
+    #[test]
+    fn what_was_measured_is_read_as_it_was_written(value in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL) {
+        let evidence = Some(Evidence { series: "x".to_owned(), value: Some(value), at_ms: 1 });
+        let mut fact = opened(1, None, Severity::High, false);
+        let Fact::IncidentOpened { evidence: found, .. } = &mut fact else { panic!("it was opened") };
+        *found = evidence;
+        let entry = Entry { at_ms: 1, facts: vec![fact] };
+        let text = serde_json::to_vec(&entry).expect("JSON");
+        prop_assert_eq!(serde_json::from_slice::<Entry>(&text).expect("an entry"), entry);
+    }
 }
 
 #[test]

@@ -27,13 +27,27 @@ const MEMORY_MB: u32 = 2048;
 const INPUT_BYTES_MAX: u32 = 16 << 10;
 
 /// What the repository has for a target to begin with, besides what is in `fuzz/seeds`.
-const OWN_FILES: [(&str, &str); 3] =
-    [("site_policy", "policies"), ("story_policy", "policies"), ("triggers", "policies/triggers")];
+const OWN_FILES: [(&str, &str); 4] = [
+    ("site_policy", "policies"),
+    ("story_policy", "policies"),
+    ("triggers", "policies/triggers"),
+    ("signature", "crates/policy/tests/policy/minisign"),
+];
+/// A corpus that grew beyond so many files is cut down to those that reach something of their own: all are run at each start.
+const CORPUS_FILES_MAX: usize = 8000;
+
+/// What became of a target.
+enum Ran {
+    /// So many inputs, and all held.
+    Inputs(u64),
+    /// One did not; it lies among the findings.
+    Found,
+}
 
 /// Runs targets, all of them unless some are named, so many seconds each.
 ///
 /// # Errors
-/// When something was found, or a target does not build.
+/// When something was found, or a target does not build or run.
 pub fn run(wanted: &[String], seconds: u64) -> Result<()> {
     let all = targets()?;
     if let Some(unknown) = wanted.iter().find(|name| !all.contains(name)) {
@@ -50,8 +64,8 @@ pub fn run(wanted: &[String], seconds: u64) -> Result<()> {
     for name in chosen {
         let ran = if nightly { fuzz(name, seconds)? } else { replay(name, seconds)? };
         match ran {
-            Some(count) => runs += count,
-            None => found.push(name.as_str()),
+            Ran::Inputs(count) => runs += count,
+            Ran::Found => found.push(name.as_str()),
         }
     }
     if !found.is_empty() {
@@ -103,15 +117,15 @@ fn build() -> Result<()> {
     Ok(())
 }
 
-/// How many inputs it ran; `None`: it found something.
-fn fuzz(name: &str, seconds: u64) -> Result<Option<u64>> {
-    let findings = findings()?;
+fn fuzz(name: &str, seconds: u64) -> Result<Ran> {
+    cut_down(name)?;
+    let before = found(name)?;
     let mut command = cargo_fuzz()?;
     command.args(["run", "--features", "libfuzzer", "--sanitizer", "none", name]);
     command.args(corpora(name)?).arg("--");
     command.arg(format!("-max_total_time={seconds}")).arg(format!("-timeout={SLOW_S}"));
     command.arg(format!("-rss_limit_mb={MEMORY_MB}")).arg(format!("-max_len={INPUT_BYTES_MAX}"));
-    command.arg(format!("-artifact_prefix={}/{name}-", findings.display()));
+    command.arg(format!("-artifact_prefix={}/{name}-", findings()?.display()));
     command.args(["-print_final_stats=1", "-verbosity=1"]);
     let out = command.output().context("cannot run cargo-fuzz")?;
     let log = String::from_utf8_lossy(&out.stderr);
@@ -119,21 +133,50 @@ fn fuzz(name: &str, seconds: u64) -> Result<Option<u64>> {
         let value = log.lines().find_map(|line| line.strip_prefix("stat::")?.strip_prefix(key)?.strip_prefix(':'));
         value.and_then(|value| value.trim().parse::<u64>().ok())
     };
-    let coverage = log.lines().rev().find_map(|line| line.split("cov: ").nth(1)?.split(' ').next()).unwrap_or("?");
     let (Some(runs), true) = (stat("number_of_executed_units"), out.status.success()) else {
-        eprintln!(
-            "{}",
-            log.lines().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
-        );
-        say(&format!("fuzz {name}: FOUND something"));
-        return Ok(None);
+        return failed(name, &log, before);
     };
+    let coverage = log.lines().rev().find_map(|line| line.split("cov: ").nth(1)?.split(' ').next()).unwrap_or("?");
     let new = stat("new_units_added").unwrap_or(0);
     say(&format!("fuzz {name}: {runs} inputs, {new} new in its corpus, {coverage} edges, nothing found"));
-    Ok(Some(runs))
+    Ok(Ran::Inputs(runs))
 }
 
-fn replay(name: &str, seconds: u64) -> Result<Option<u64>> {
+/// A target that ended badly found something if it says which input; otherwise it could not run.
+fn failed(name: &str, log: &str, before: usize) -> Result<Ran> {
+    let lines: Vec<&str> = log.lines().collect();
+    eprintln!("{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+    if found(name)? == before {
+        bail!("the fuzz target {name} could not run");
+    }
+    say(&format!("fuzz {name}: FOUND something"));
+    Ok(Ran::Found)
+}
+
+/// How many findings there are of a target.
+fn found(name: &str) -> Result<usize> {
+    let prefix = format!("{name}-");
+    let is_its = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&prefix);
+    Ok(fs::read_dir(findings()?)?.map_while(Result::ok).filter(is_its).count())
+}
+
+fn cut_down(name: &str) -> Result<()> {
+    let corpus = folder(&format!("corpus/{name}"))?;
+    if fs::read_dir(&corpus)?.count() <= CORPUS_FILES_MAX {
+        return Ok(());
+    }
+    say(&format!("fuzz {name}: cutting its corpus down"));
+    let mut command = cargo_fuzz()?;
+    command.args(["cmin", "--features", "libfuzzer", "--sanitizer", "none", name]).arg(&corpus);
+    let out = command.output().context("cannot run cargo-fuzz")?;
+    if !out.status.success() {
+        bail!("the corpus of {name} cannot be cut down: {}", String::from_utf8_lossy(&out.stderr));
+    }
+    Ok(())
+}
+
+fn replay(name: &str, seconds: u64) -> Result<Ran> {
+    let before = found(name)?;
     let mut command = clean("cargo");
     command.args(["run", "--quiet", "--release", "--locked", "--manifest-path"]).arg(repo().join("fuzz/Cargo.toml"));
     command.args(["--features", "replay", "--bin", "replay", "--", name, &seconds.to_string()]).args(corpora(name)?);
@@ -141,11 +184,10 @@ fn replay(name: &str, seconds: u64) -> Result<Option<u64>> {
     let said = String::from_utf8_lossy(&out.stdout);
     let runs = said.lines().find_map(|line| line.strip_suffix(" runs")?.parse::<u64>().ok());
     let (Some(runs), true) = (runs, out.status.success()) else {
-        eprintln!("{}", String::from_utf8_lossy(&out.stderr));
-        return Ok(None);
+        return failed(name, &String::from_utf8_lossy(&out.stderr), before);
     };
     say(&format!("fuzz {name}: {runs} inputs replayed, nothing found"));
-    Ok(Some(runs))
+    Ok(Ran::Inputs(runs))
 }
 
 /// Outside the folder that the host side is built in: other flags, another toolchain.

@@ -87,7 +87,7 @@ enum Verb {
         /// The targets; all of them otherwise
         targets: Vec<String>,
         /// How long each runs
-        #[arg(long, default_value_t = fuzz::SECONDS)]
+        #[arg(long, default_value_t = fuzz::SECONDS, value_parser = clap::value_parser!(u64).range(1..))]
         seconds: u64,
     },
     /// Runs all tests: the guests are built from source first

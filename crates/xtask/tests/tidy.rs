@@ -371,6 +371,27 @@ fn the_threat_model_names_tests_that_exist() {
     }
 }
 
+/// `cargo xtask fuzz` runs what lies in `fuzz_targets`; a target that is in one list alone is never run, or cannot be built.
+#[test]
+fn every_fuzz_target_is_built_and_run() {
+    let names = |text: &str, before: &str, after: &str| -> BTreeSet<String> {
+        let pieces = text.split(before).skip(1).filter_map(|piece| Some(piece.split_once(after)?.0.to_owned()));
+        pieces.collect()
+    };
+    let binaries: BTreeSet<String> = sources("fuzz/fuzz_targets")
+        .iter()
+        .map(|(path, text)| {
+            let name = Path::new(path).file_stem().expect("a name").to_string_lossy().into_owned();
+            assert!(text.contains(&format!("unship_fuzz::{name}(data)")), "{path} runs another target");
+            name
+        })
+        .collect();
+    let library = read("fuzz/src/lib.rs");
+    let (_, listed) = library.split_once("pub const TARGETS").expect("the targets");
+    assert_eq!(names(listed, "    (\"", "\""), binaries, "fuzz/src/lib.rs");
+    assert_eq!(names(&read("fuzz/Cargo.toml"), "path = \"fuzz_targets/", ".rs\""), binaries, "fuzz/Cargo.toml");
+}
+
 #[test]
 fn a_newcomer_finds_the_way_in() {
     for (path, must) in [

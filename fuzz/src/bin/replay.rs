@@ -63,7 +63,7 @@ fn main() -> ExitCode {
             }
         };
         if catch_unwind(AssertUnwindSafe(|| target(&input))).is_err() {
-            let path = PathBuf::from(format!("finding-{name}"));
+            let path = PathBuf::from(format!("{name}-{:016x}", random.next()));
             let kept = fs::write(&path, &input);
             eprintln!("replay: {name} found something; the input is {} ({kept:?})", path.display());
             return ExitCode::FAILURE;
