@@ -40,6 +40,7 @@ pub fn run(way: Way, args: &[String]) -> Result<()> {
         // Where the real parts are, for tests that have caches of their own for everything else.
         .env("UNSHIP_CACHE", cache::folder()?)
         .env("UNSHIP_PM2", real.modules.join("pm2/bin/pm2"))
+        .env("UNSHIP_NODE", &real.node.node)
         .status()?;
     if !status.success() {
         bail!("tests failed ({status})");

@@ -3,8 +3,10 @@
 
 mod files;
 mod programs;
+mod scenes;
 mod scrape;
 mod server;
+mod shipped;
 mod support;
 mod together;
 mod told;

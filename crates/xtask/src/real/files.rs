@@ -35,13 +35,19 @@ pub const FILES: &[(&str, &str)] = &[
     ("services/ingestion.js", include_str!("tree/services/ingestion.js")),
     ("scripts/ask.js", include_str!("tree/scripts/ask.js")),
     ("scripts/cancel-queries.js", include_str!("tree/scripts/cancel-queries.js")),
+    ("scripts/check-duckdb.js", include_str!("tree/scripts/check-duckdb.js")),
+    ("scripts/check-test-infrastructure.js", include_str!("tree/scripts/check-test-infrastructure.js")),
+    ("scripts/dagster-stats.js", include_str!("tree/scripts/dagster-stats.js")),
+    ("scripts/eda-stats.js", include_str!("tree/scripts/eda-stats.js")),
     ("scripts/feature-toggle.js", include_str!("tree/scripts/feature-toggle.js")),
     ("scripts/healthy.js", include_str!("tree/scripts/healthy.js")),
+    ("scripts/ingestion-stats.js", include_str!("tree/scripts/ingestion-stats.js")),
     ("scripts/load-orders.js", include_str!("tree/scripts/load-orders.js")),
     ("scripts/start-analytics.js", include_str!("tree/scripts/start-analytics.js")),
     ("scripts/stop-analytics.js", include_str!("tree/scripts/stop-analytics.js")),
     ("scripts/test-rollback-ingestion.js", include_str!("tree/scripts/test-rollback-ingestion.js")),
     ("scripts/test-rollback-security.js", include_str!("tree/scripts/test-rollback-security.js")),
+    ("scripts/test-stats.js", include_str!("tree/scripts/test-stats.js")),
     ("scripts/transform.js", include_str!("tree/scripts/transform.js")),
     ("tools/data-services/analytical-engine.js", include_str!("tree/tools/data-services/analytical-engine.js")),
     (
@@ -154,6 +160,10 @@ pub fn policies(dir: &Path, host: &str) -> Result<()> {
     let site = POLICY.replace("@HOST@", host).replace("@SITE@", &dir.display().to_string());
     let small = fs::read_to_string(dir.join("policies/site.toml"))?;
     let feeds = small.find(FEEDS).map(|at| &small[at..]).context("policies/site.toml has no feeds")?;
+    // Nothing outside of the site is named: its Node and its pm2 are its own.
+    let feeds = feeds.replace("argv = [\"node\", ", "argv = [\"bin/node\", ");
+    let pm2 = "kind = \"pm2-restarts\"\n";
+    let feeds = feeds.replace(pm2, &format!("{pm2}program = \"bin/pm2\"\n"));
     for entry in fs::read_dir(dir.join("policies"))? {
         let path = entry?.path();
         if path.is_dir() {

@@ -7,12 +7,20 @@ const { serve } = require('./lib/site.js');
 const { AnalysisEngine } = require('../tools/data-services/eda-engine.js');
 
 const engine = new AnalysisEngine();
+/** Analyses under way. */
+let running = 0;
 const SUMMARY = path.join('summaries', 'revenue-by-region.csv');
 
 serve('analysis-service', {
   'GET /health': async () => ({ engine: engine.name }),
+  'GET /status': async () => ({ running }),
   'GET /summary': async () => {
     const [, ...rows] = fs.readFileSync(SUMMARY, 'utf8').trim().split('\n');
-    return { engine: engine.name, ...(await engine.analyse(rows)) };
+    running += 1;
+    try {
+      return { engine: engine.name, ...(await engine.analyse(rows)) };
+    } finally {
+      running -= 1;
+    }
   },
 });
