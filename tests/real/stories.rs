@@ -266,7 +266,7 @@ fn story_1_7_leaves_evidence_on_real_parts() {
 
 #[test]
 fn story_1_1_5_fails_closed_on_real_parts() {
-    let story = Taken::new("1.1.5", &["1.2", "1.3", "1.4", "1.5"], |site, applied| {
+    let story = Taken::new("1.1.5", &["1.2", "1.3", "1.4", "1.5", "1.6", "1.7"], |site, applied| {
         engines(site, ["simple", "stub", if applied { "closed" } else { "sessions" }, "simple"]);
         let statuses: BTreeSet<u16> = ["/reports", "/analytics", "/orders", "/admin"]
             .into_iter()

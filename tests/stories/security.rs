@@ -115,8 +115,8 @@ fn a_key_reaches_the_logs() {
 fn stories_that_stand_on_it_are_left_in() {
     let site = Site::practice_with("1.1.5");
     let refused = site.unship(["apply", "1.1.5", "--yes"]).exits(3);
-    let _ = refused.says("1.2").says("1.3").says("1.4").says("1.5");
-    for story in ["1.5", "1.4", "1.3", "1.2"] {
+    let _ = refused.says("1.2").says("1.3").says("1.4").says("1.5").says("1.6").says("1.7");
+    for story in ["1.7", "1.6", "1.5", "1.4", "1.3", "1.2"] {
         let _ = site.unship(["apply", story, "--yes"]).exits(0).prints("Recovered");
     }
     let _ = site.unship(["apply", "1.1.5", "--yes"]).exits(0).prints("Succeeded, Recovered");

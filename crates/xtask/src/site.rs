@@ -31,7 +31,7 @@ pub const STORIES: &[Story] = &[
     Story {
         id: "1.1.5",
         guest: ("story_1_1_5", "story-1-1-5"),
-        needs: &["1.2", "1.3", "1.4", "1.5"],
+        needs: &["1.2", "1.3", "1.4", "1.5", "1.6", "1.7"],
         services: &["api", "core"],
     },
     Story { id: "1.2", guest: ("story_1_2", "story-1-2"), needs: &[], services: &["ingestion", "core"] },
