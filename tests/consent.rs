@@ -229,3 +229,19 @@ fn what_allow_cannot_do_it_says_and_writes_nothing() {
     let (owned, [ada, _]) = self::site("owned", 1);
     let _ = allow(&owned, &ada, &[]).exits(1).says("a bundle of the tier owned needs no decision");
 }
+
+#[test]
+fn explain_says_what_a_tier_rules_out_and_who_has_to_decide() {
+    let (site, [ada, _]) = site("community", 1);
+    let go = "[commands.go]\nargv = [\"bin/go\"]\ntimeout = \"5s\"\nwrites = [\"/\"]\nsimulated-stdout = \"\"\n";
+    site.write("policies/site.toml", &(site.read("policies/site.toml") + go));
+    let asks = format!("{READ}\ncommands.run = [\"go\"]");
+    ship(&site, "1.0.0", &asks);
+    let explained = site.unship(["policy", "explain", "1"]).exits(0);
+    let explained =
+        explained.prints("Its tier is community").prints("It may NOT be applied: nobody allowed this bundle");
+    let _ = explained.prints("asks for `commands.run = [\"go\"]`, which its tier NEVER holds").prints("may read a.txt");
+    ship(&site, "1.0.0", READ);
+    let _ = allow(&site, &ada, &[]).exits(0);
+    let _ = site.unship(["policy", "explain", "1"]).exits(0).prints("It may be applied: allowed by ada.");
+}

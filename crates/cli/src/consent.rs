@@ -10,8 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 use unship_policy::{
-    Allowed, DECISION_BYTES_MAX, Decision, DecisionError, NotAllowed, Power, StoryPolicy, VerifiedBundle, consent,
-    definitions,
+    Allowed, Basis, DECISION_BYTES_MAX, Decision, DecisionError, NotAllowed, Power, StoryPolicy, VerifiedBundle,
+    consent, definitions,
 };
 
 /// Where decisions lie, relative to the site.
@@ -64,6 +64,18 @@ impl Decisions {
             }
         }
         Ok(all)
+    }
+}
+
+/// By whose decision it may be applied, behind "allowed".
+pub fn by_whom(allowed: &Allowed) -> String {
+    match allowed.basis() {
+        Basis::Owned => "by the story's policy, as one's own".to_owned(),
+        Basis::Declared => "by the story's policy, which names its digest".to_owned(),
+        Basis::Decided(people) => format!("by {}", people.join(" and ")),
+        Basis::Follows(last, people) => {
+            format!("as it asks for nothing more than {last}, which {} allowed", people.join(" and "))
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 use std::{collections::BTreeSet, path::PathBuf};
 use unship_host::sandbox::to_component;
-use unship_policy::{Basis, Bundle, Manifest, Name, StoryPolicy, definitions, missing};
+use unship_policy::{Bundle, Manifest, Name, StoryPolicy, definitions, missing};
 
 /// Shows a bundle: who signed it and whether that holds, what each step asks for in plain words, what its imports could reach at
 /// most, whether it may run here and what it asks for beyond what was allowed last. Nothing is run, compiled or changed.
@@ -77,7 +77,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     for variant in &manifest.variants {
         let (adds, omits) = (texts(&variant.adds), texts(&variant.omits));
         let changes = [("adds", &adds), ("omits", &omits)].into_iter().filter(|(_, units)| !units.is_empty());
-        let changes: Vec<String> = changes.map(|(word, units)| format!("{word} {}", units.join(", "))).collect();
+        let changes = changes.map(|(word, units)| format!("{word} {}", units.join(", ")));
+        let already = variant.already.iter().map(|check| format!("done already where {check} says so"));
+        let changes: Vec<String> = changes.chain(already).collect();
         out.text(format!("variant  {}: {} ({})", variant.name, variant.title, changes.join("; ")));
         variants.push(serde_json::json!({
             "name": variant.name.as_str(), "title": variant.title, "adds": adds, "omits": omits,
@@ -121,14 +123,7 @@ fn standing(out: Out, site: &Site, policy: &StoryPolicy, bundle: &Bundle) -> ser
     }
     let allowed = consent::of(site, policy, &verified);
     match &allowed {
-        Ok(allowed) => out.text(match allowed.basis() {
-            Basis::Owned => "allowed  by the story's policy, as one's own".to_owned(),
-            Basis::Declared => "allowed  by the story's policy, which names its digest".to_owned(),
-            Basis::Decided(people) => format!("allowed  by {}", people.join(" and ")),
-            Basis::Follows(last, people) => {
-                format!("allowed  as it asks for nothing more than {last}, which {} allowed", people.join(" and "))
-            }
-        }),
+        Ok(allowed) => out.text(format!("allowed  {}", consent::by_whom(allowed))),
         Err(e) => {
             out.text("allowed  NOT YET:");
             cause(e).lines().for_each(|line| out.text(format!("           {line}")));

@@ -1,6 +1,7 @@
 //! `unship policy explain STORY [STEP]`: what a story may do here, in plain words.
 
 use crate::{
+    consent,
     context::Context,
     error::{CliError, Result},
     exit::Exit,
@@ -8,11 +9,14 @@ use crate::{
     site::{Site, read_bundle, story_id},
 };
 use std::collections::BTreeSet;
-use unship_policy::{Bundle, Definitions, Manifest, Name, OnFail, Power, Risk, StoryPolicy, UnitKind, definitions};
+use unship_policy::{
+    Bundle, Definitions, Manifest, Name, OnFail, Power, Risk, StoryPolicy, Tier, UnitKind, VerifiedBundle, definitions,
+};
 
 /// Says what a story may do, step by step, with every name as what it means on this site: paths, command lines, pid
-/// files, calls. And what it can never do, and who must have signed it. With its bundle in place these are the grants
-/// that its steps hold; without, all that the policy would permit. Nothing is run or changed.
+/// files, calls. And what it can never do, who must have signed it, what its tier rules out, by whose decision it may be
+/// applied, its variants, and what takes approvals. With its bundle in place these are the grants that its steps hold;
+/// without, all that the policy would permit. Nothing is run or changed.
 #[derive(clap::Args)]
 pub struct Args {
     /// The story's id, such as 1.3
@@ -29,6 +33,8 @@ struct Unit {
     powers: Vec<Power>,
     /// Requested, and not permitted: with any of these the story is refused.
     refused: Vec<Power>,
+    /// Permitted, and beyond what the bundle's tier may hold: the same.
+    beyond: Vec<Power>,
 }
 
 /// Runs the verb.
@@ -40,7 +46,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         .map_err(|e| CliError::user(format!("the policies of story {id} do not fit together")).because(&e))?;
     let path = site.bundle_path(&story);
     let bundle = if path.exists() { Some(read_bundle(&path)?) } else { None };
-    let all = units(&story, bundle.as_ref().map(Bundle::manifest));
+    let verified = bundle.as_ref().map(|bundle| verify(&site, &story, bundle));
+    let tier = verified.as_ref().and_then(|verified| verified.as_ref().ok()).map(VerifiedBundle::tier);
+    let all = units(&story, bundle.as_ref().map(Bundle::manifest), tier);
     if let Some(step) = &args.step
         && !all.iter().any(|unit| unit.name.as_str() == step)
     {
@@ -50,10 +58,24 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     }
     let out = context.out;
     out.text(format!("Story {id}, {}", story.title));
-    let signed = signatures(out, &site, &story, bundle.as_ref());
-    if bundle.is_none() {
-        out.text("  Its bundle is not there: this is all that its policy would permit.");
-    }
+    must_be_signed(out, &site, &story);
+    let allowed = match &verified {
+        None => {
+            out.text("  Its bundle is not there: this is all that its policy would permit.");
+            None
+        }
+        Some(Err(why)) => {
+            // Where there is no trust root, that was said.
+            if site.trust().is_ok() {
+                out.text(format!("  REFUSED as things are: {why}."));
+            }
+            None
+        }
+        Some(Ok(verified)) => Some(standing(out, &site, &story, verified)),
+    };
+    let signed = verified.as_ref().map(|verified| verified.is_ok());
+    variants(out, bundle.as_ref());
+    safety(out, tier, &definitions);
     out.text(match story.on_fail {
         OnFail::Undo => "  When a step fails, everything is taken back, newest first.",
         OnFail::Stop => "  When a step fails, everything stays as it is, for a person to look at (on-fail = \"stop\").",
@@ -70,12 +92,12 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     never(out, &risks);
     out.summary(serde_json::json!({
         "story": id.as_str(), "title": story.title, "signed_by": story.signed_by.iter().map(Name::as_str).collect::<Vec<_>>(),
-        "signed": signed, "bundle": bundle.is_some(), "can": risks.iter().map(|risk| risk.can()).collect::<Vec<_>>(),
+        "signed": signed, "tier": tier, "allowed": allowed, "bundle": bundle.is_some(), "can": risks.iter().map(|risk| risk.can()).collect::<Vec<_>>(),
     }));
     Ok(Exit::Done)
 }
 
-fn units(story: &StoryPolicy, manifest: Option<&Manifest>) -> Vec<Unit> {
+fn units(story: &StoryPolicy, manifest: Option<&Manifest>, tier: Option<Tier>) -> Vec<Unit> {
     let granted: Vec<(&Name, Vec<Power>)> = story.granted().map(|(name, powers)| (name, powers.powers())).collect();
     let Some(manifest) = manifest else {
         let unit = |(name, powers): &(&Name, Vec<Power>)| Unit {
@@ -84,26 +106,25 @@ fn units(story: &StoryPolicy, manifest: Option<&Manifest>) -> Vec<Unit> {
             title: String::new(),
             powers: powers.clone(),
             refused: Vec::new(),
+            beyond: Vec::new(),
         };
         return granted.iter().map(unit).collect();
     };
     let units = manifest.units.iter().map(|unit| {
         let permitted = granted.iter().find(|(name, _)| **name == unit.name).map_or(&[][..], |(_, powers)| powers);
         let is_permitted = |asked: &Power| permitted.iter().any(|power| power.covers(asked));
-        let (powers, refused) = unit.requests.powers().into_iter().partition(is_permitted);
-        Unit { name: unit.name.clone(), kind: Some(unit.kind), title: unit.title.clone(), powers, refused }
+        let (permitted, refused): (Vec<Power>, _) = unit.requests.powers().into_iter().partition(is_permitted);
+        let (powers, beyond) = permitted.into_iter().partition(|power| tier.is_none_or(|tier| tier.may_hold(power)));
+        Unit { name: unit.name.clone(), kind: Some(unit.kind), title: unit.title.clone(), powers, refused, beyond }
     });
     units.collect()
 }
 
-/// Who must have signed, and whether they did; `None` without a bundle.
-fn signatures(out: Out, site: &Site, story: &StoryPolicy, bundle: Option<&Bundle>) -> Option<bool> {
+/// Who must have signed.
+fn must_be_signed(out: Out, site: &Site, story: &StoryPolicy) {
     let trust = match site.trust() {
         Ok(trust) => trust,
-        Err(e) => {
-            out.text(format!("  REFUSED as things are: {}.", e.message()));
-            return Some(false);
-        }
+        Err(e) => return out.text(format!("  REFUSED as things are: {}.", e.message())),
     };
     for name in &story.signed_by {
         let needed = match trust.root().role(name.as_str()) {
@@ -115,15 +136,50 @@ fn signatures(out: Out, site: &Site, story: &StoryPolicy, bundle: Option<&Bundle
         };
         out.text(format!("  Must be signed by the role {name}: {needed}."));
     }
-    let verified = bundle?.clone().verify(trust, &site.wanted(story));
-    match &verified {
-        Ok(verified) => {
-            let names: Vec<&str> = verified.signers().iter().map(Name::as_str).collect();
-            out.text(format!("  Its bundle {} is signed by {}.", story.bundle, names.join(", ")));
-        }
-        Err(e) => out.text(format!("  REFUSED as things are: {e}.")),
+}
+
+fn verify(site: &Site, story: &StoryPolicy, bundle: &Bundle) -> std::result::Result<VerifiedBundle, String> {
+    let trust = site.trust().map_err(|e| e.message().to_owned())?;
+    bundle.clone().verify(trust, &site.wanted(story)).map_err(|e| e.to_string())
+}
+
+/// Who signed it, what its tier rules out, and whether it may be applied; whether it may.
+fn standing(out: Out, site: &Site, story: &StoryPolicy, verified: &VerifiedBundle) -> bool {
+    let names: Vec<&str> = verified.signers().iter().map(Name::as_str).collect();
+    out.text(format!("  Its bundle {} is signed by {}.", story.bundle, names.join(", ")));
+    match verified.tier() {
+        Tier::Owned => {}
+        Tier::Partner => out.text("  Its tier is partner, so it never weakens a safety property."),
+        Tier::Community => out.text(
+            "  Its tier is community, so it never runs a command, makes a call or weakens a safety property, and its limits \
+             are smaller.",
+        ),
     }
-    Some(verified.is_ok())
+    let allowed = consent::of(site, story, verified);
+    match &allowed {
+        Ok(allowed) => out.text(format!("  It may be applied: allowed {}.", consent::by_whom(allowed))),
+        Err(e) => out.text(format!("  It may NOT be applied: {}.", e.message())),
+    }
+    allowed.is_ok()
+}
+
+fn variants(out: Out, bundle: Option<&Bundle>) {
+    for variant in bundle.into_iter().flat_map(|bundle| &bundle.manifest().variants) {
+        out.text(format!("  Its variant {} runs only if somebody asks for it: {}.", variant.name, variant.title));
+    }
+}
+
+/// What takes approvals of this site's people.
+fn safety(out: Out, tier: Option<Tier>, definitions: &Definitions) {
+    if tier.is_some_and(|tier| !tier.may_weaken()) {
+        return;
+    }
+    for (name, property) in &definitions.safety {
+        out.text(format!(
+            "  A plan of a variant that weakens {name} ({}) takes the approvals of {} people; any other that does is refused.",
+            property.title, property.approvals
+        ));
+    }
 }
 
 fn unit_risks(unit: &Unit, definitions: &Definitions) -> BTreeSet<Risk> {
@@ -140,7 +196,7 @@ fn show(out: Out, unit: &Unit, number: u32, definitions: &Definitions) {
     let hint = if risks.is_empty() { String::new() } else { format!("  [can {}]", risks.join(", ")) };
     out.text("");
     out.text(format!("{head}{hint}"));
-    if unit.powers.is_empty() && unit.refused.is_empty() {
+    if unit.powers.is_empty() && unit.refused.is_empty() && unit.beyond.is_empty() {
         out.text("     may touch nothing");
     }
     let mut powers = Vec::new();
@@ -157,9 +213,13 @@ fn show(out: Out, unit: &Unit, number: u32, definitions: &Definitions) {
     for power in &unit.refused {
         out.text(format!("     asks for `{power}`, which is NOT permitted"));
     }
+    for power in &unit.beyond {
+        out.text(format!("     asks for `{power}`, which its tier NEVER holds, whatever a policy grants"));
+    }
     out.object(&serde_json::json!({
         "type": "unit", "unit": unit.name.as_str(), "kind": unit.kind.map(UnitKind::word), "title": unit.title,
         "powers": powers, "can": risks, "not_permitted": unit.refused.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "beyond_tier": unit.beyond.iter().map(ToString::to_string).collect::<Vec<_>>(),
     }));
 }
 
