@@ -209,6 +209,20 @@ fn a_clock_that_was_set_back_stops_everything_but_the_way_back() {
         let _ = site.unship(verb).exits(3).says("the clock is not to be trusted").says("2096-10-02T07:06:40Z");
     }
     let _ = site.unship(["undo", &run]).exits(0);
+
+    // If it was the other clock that was wrong, the root's keys say so, once and of this moment.
+    let other = key(&site, "other").0;
+    let _ = trust(&site, &["clock"], &other).exits(0).prints("waits in").prints("signed by too few");
+    let _ = site.unship(["plan", "1"]).exits(3);
+    fs::remove_dir_all(site.at("policies/trust/pending")).expect("given up");
+    let _ = trust(&site, &["clock", "--ran-ahead-to", "2021-01-01T00:00:00Z"], &site.key())
+        .exits(1)
+        .says("no clock ran ahead");
+    let _ = trust(&site, &["clock", "--ran-ahead-to", "2096"], &site.key()).exits(2);
+    let _ = trust(&site, &["clock"], &site.key()).exits(0).prints("version 2 of the trust root");
+    let _ = site.unship(["trust", "show"]).exits(0).prints("a clock ran ahead to 2096-10-02T07:06:40Z");
+    let _ = site.unship(["apply", "1", "--yes"]).exits(6);
+    let _ = trust(&site, &["clock"], &site.key()).exits(1).says("says so of 2096-10-02T07:06:40Z already");
 }
 
 /// Key files of ada and bob, who may approve that what has expired is accepted.

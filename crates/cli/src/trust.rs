@@ -128,7 +128,7 @@ pub fn refusal(site: &Path, e: &RootError) -> CliError {
         }
         RootError::SetBack { .. } | RootError::NotYet { .. } => CliError::refused("the clock is not to be trusted")
             .because(e)
-            .hint("set the clock right; what has expired could pass for valid otherwise"),
+            .hint("set the clock right: what has expired could pass for valid otherwise; if it had run ahead, `unship trust clock`"),
         e => CliError::refused("the trust root is not to be trusted")
             .because(e)
             .hint("`unship trust verify` checks each version; nothing runs before that is put right"),

@@ -25,6 +25,7 @@ enum What {
     Rotate(change::RotateArgs),
     Revoke(change::RevokeArgs),
     Renew(change::RenewArgs),
+    Clock(change::ClockArgs),
     Sign(next::SignArgs),
     Accept(accept::Args),
 }
@@ -39,6 +40,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         What::Rotate(args) => change::rotate(context, args),
         What::Revoke(args) => change::revoke(context, args),
         What::Renew(args) => change::renew(context, args),
+        What::Clock(args) => change::clock(context, args),
         What::Sign(args) => next::sign(context, args),
         What::Accept(args) => accept::run(context, args),
     }

@@ -186,8 +186,11 @@ impl TrustRoot {
             root = next;
         }
         let now = Moment::from_ms(now_ms);
-        if let Some(written_ms) = memory.newest_ms.filter(|written| *written > now_ms.saturating_add(SKEW_MS)) {
-            return Err(RootError::SetBack { now, written: Moment::from_ms(written_ms) });
+        let written = memory.newest_ms.filter(|written| *written > now_ms.saturating_add(SKEW_MS)).map(Moment::from_ms);
+        // A clock that ran ahead is given up by the root's keys, for this very moment; what the clock may show then is bounded by
+        // when this version was issued.
+        if let Some(written) = written.filter(|written| !root.clock_ran_ahead_to.contains(written)) {
+            return Err(RootError::SetBack { now, written });
         }
         if root.issued.ms() > now_ms.saturating_add(SKEW_MS) {
             return Err(RootError::NotYet { version: root.version, issued: root.issued, now });

@@ -135,6 +135,8 @@ pub struct Root {
     pub revoked_bundles: BTreeMap<Digest, String>,
     /// How many people must approve before what has expired is accepted. `None`: it never is.
     pub break_glass: Option<u32>,
+    /// Where a site's clock ran ahead: a journal whose newest record bears one of these moments says nothing of the time.
+    pub clock_ran_ahead_to: BTreeSet<Moment>,
 }
 
 #[derive(Deserialize)]
@@ -150,6 +152,7 @@ struct RawRoot {
     revoked: RawRevoked,
     #[serde(rename = "break-glass")]
     break_glass: Option<RawBreakGlass>,
+    clock: Option<RawClock>,
 }
 
 #[derive(Deserialize)]
@@ -199,6 +202,13 @@ struct RawBreakGlass {
     approvals: Spanned<u32>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawClock {
+    #[serde(rename = "ran-ahead-to")]
+    ran_ahead_to: Vec<Spanned<Datetime>>,
+}
+
 impl Root {
     /// Reads one version of a trust root (`policies/trust/VERSION.toml`).
     ///
@@ -239,6 +249,8 @@ impl Root {
         if let Some(approvals) = break_glass.filter(|approvals| *approvals.get_ref() < 2) {
             return Err(FileError::at(approvals.span(), "an exception takes the approvals of two people at least"));
         }
+        let ahead = raw.clock.iter().flat_map(|clock| &clock.ran_ahead_to);
+        let clock_ran_ahead_to = ahead.map(Moment::of_toml).collect::<Result<_, _>>()?;
         Ok(Root {
             version: *raw.version.get_ref(),
             issued,
@@ -248,6 +260,7 @@ impl Root {
             revoked_keys,
             revoked_bundles,
             break_glass: break_glass.map(|approvals| *approvals.get_ref()),
+            clock_ran_ahead_to,
         })
     }
 

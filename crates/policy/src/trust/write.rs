@@ -41,6 +41,10 @@ impl Root {
         if let Some(approvals) = self.break_glass {
             line(format!("\n[break-glass]\napprovals = {approvals}"));
         }
+        if !self.clock_ran_ahead_to.is_empty() {
+            let moments: Vec<String> = self.clock_ran_ahead_to.iter().map(ToString::to_string).collect();
+            line(format!("\n[clock]\nran-ahead-to = [{}]", moments.join(", ")));
+        }
         for (key, reason) in self.revoked_keys.values() {
             line(format!("\n[[revoked.key]]\npublic = \"{key}\"\nreason = {}", quoted(reason)));
         }

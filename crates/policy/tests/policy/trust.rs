@@ -183,6 +183,35 @@ fn a_clock_that_was_set_back_is_noticed() {
 }
 
 #[test]
+fn a_clock_that_ran_ahead_is_given_up_for_its_very_moment_by_the_roots_keys() {
+    let text = |ahead: &str| format!("{}{ahead}", root_text(&[], &[]));
+    let one = file(1, &text(""), &[ROOT_SEED]);
+    let wrong = Moment::from_ms(NOW + 1000 * DAY_MS);
+    let second = text(&format!("[clock]\nran-ahead-to = [{wrong}]\n")).replacen("version = 1", "version = 2", 1);
+    let at = |files: &[RootFile], now_ms, newest_ms| {
+        let memory = Memory { newest_ms: Some(newest_ms), ..Memory::default() };
+        TrustRoot::follow(files, accepted(&one), memory, now_ms).map(|trust| trust.accepted().version)
+    };
+    let both = [one.clone(), file(2, &second, &[ROOT_SEED])];
+    assert!(matches!(at(&both[..1], NOW, wrong.ms()), Err(RootError::SetBack { .. })));
+    // To the second: the journal writes milliseconds.
+    assert_eq!((at(&both, NOW, wrong.ms()), at(&both, NOW, wrong.ms() + 999)), (Ok(2), Ok(2)));
+    for other in [wrong.ms() - 1000, wrong.ms() + 1000, NOW + DAY_MS] {
+        assert!(matches!(at(&both, NOW, other), Err(RootError::SetBack { .. })), "of another moment it says nothing");
+    }
+    let issued: Moment = "2027-01-01T00:00:00Z".parse().expect("a moment");
+    let before = at(&both, issued.ms() - DAY_MS, wrong.ms());
+    assert!(matches!(before, Err(RootError::NotYet { .. })), "set back beyond its issue it is noticed");
+    let alone = [one.clone(), file(2, &second, &[7])];
+    assert!(at(&alone, NOW, wrong.ms()).is_err(), "signed by nobody who may");
+    let root = Root::parse(&second).expect("a root");
+    assert_eq!(Root::parse(&root.to_text()).expect("written").clock_ran_ahead_to, [wrong].into());
+    for bad in ["ran-ahead-to = 2031-01-01T00:00:00Z", "ran-ahead-to = [2031-01-01]", "ran-ahead = []", ""] {
+        assert!(Root::parse(&text(&format!("[clock]\n{bad}\n"))).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
 fn what_expires_is_told_30_days_before_and_refused_after() {
     let until = |keys: &str, now_ms: u64| {
         let text = root_text(&[("one", 1, keys)], &[("release", &["one"], 1)]);

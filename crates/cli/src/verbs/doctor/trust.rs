@@ -21,7 +21,8 @@ pub fn look(findings: &mut Findings, path: &Path, store: &SiteStore, memory: &Me
     let current = match followed {
         Ok(trust) => trust,
         Err(e @ (RootError::SetBack { .. } | RootError::NotYet { .. })) => {
-            let next = "set the clock right; what has expired could pass for valid until then, so nothing runs";
+            let next = "set the clock right; what has expired could pass for valid until then, so nothing runs; if it had \
+                        run ahead, `unship trust clock`";
             findings.fault("clock", "set back", e.to_string(), next);
             return None;
         }

@@ -1,10 +1,11 @@
-//! `unship trust add | rotate | revoke | renew`: the next version with one thing changed.
+//! `unship trust add | rotate | revoke | renew | clock`: the next version with one thing changed.
 
 use super::{init::name, next::Chain};
 use crate::{
     context::Context,
     error::{CliError, Result},
     exit::Exit,
+    history::History,
     keys::{SignerArgs, public_key},
     site::read_bundle,
     wiring::SystemClock,
@@ -89,6 +90,18 @@ pub struct RenewArgs {
     /// When it expires, from now on
     #[arg(long, value_name = "DURATION", value_parser = unship_policy::parse_duration, default_value = "365d")]
     expires_in: Duration,
+    #[command(flatten)]
+    signer: SignerArgs,
+}
+
+/// Says that this site's clock ran ahead, so that the records that it wrote meanwhile do not stop everything until their time
+/// has come: for the very moment of the journal's newest record, and no other. From then on no clock before this version's
+/// issue is believed.
+#[derive(clap::Args)]
+pub struct ClockArgs {
+    /// The moment of the newest record; without it, that of the journal here
+    #[arg(long, value_name = "MOMENT")]
+    ran_ahead_to: Option<Moment>,
     #[command(flatten)]
     signer: SignerArgs,
 }
@@ -236,5 +249,28 @@ pub fn revoke(context: &Context, args: &RevokeArgs) -> Result<Exit> {
 pub fn renew(context: &Context, args: &RenewArgs) -> Result<Exit> {
     let (chain, mut root) = begin(context)?;
     root.expires = Moment::after(SystemClock.now_ms(), args.expires_in);
+    chain.publish(context, &root, &*args.signer.signer()?)
+}
+
+/// Runs `trust clock`.
+pub fn clock(context: &Context, args: &ClockArgs) -> Result<Exit> {
+    let (chain, mut root) = begin(context)?;
+    let written = match (args.ran_ahead_to, chain.store()?) {
+        (Some(moment), _) => Some(moment),
+        (None, Some(store)) => History::read(&store)?.memory().newest_ms.map(Moment::from_ms),
+        (None, None) => None,
+    };
+    let now = Moment::from_ms(SystemClock.now_ms());
+    let written = written.ok_or_else(|| {
+        CliError::user("there is no journal here to say how far the clock ran ahead").hint("give --ran-ahead-to MOMENT")
+    })?;
+    if written <= now {
+        return Err(CliError::user("no clock ran ahead")
+            .cause(format!("the newest record is of {written}, and it is {now}"))
+            .hint("set the clock right first; a clock that was set back is mended by nothing else"));
+    }
+    if !root.clock_ran_ahead_to.insert(written) {
+        return Err(CliError::user(format!("the trust root says so of {written} already")));
+    }
     chain.publish(context, &root, &*args.signer.signer()?)
 }

@@ -81,6 +81,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         revoked_keys: BTreeMap::new(),
         revoked_bundles: BTreeMap::new(),
         break_glass: args.break_glass,
+        clock_ran_ahead_to: BTreeSet::new(),
     };
     let exit = chain.publish(context, &root, &*signer)?;
     // Whoever makes it knows that it is the right one.

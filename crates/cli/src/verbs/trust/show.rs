@@ -61,13 +61,18 @@ pub fn show(context: &Context, _args: &Args) -> Result<Exit> {
     if let Some(approvals) = root.break_glass {
         out.text(format!("what has expired is accepted with the approvals of {approvals} people"));
     }
+    for moment in &root.clock_ran_ahead_to {
+        out.text(format!(
+            "a clock ran ahead to {moment}: a journal whose newest record bears it says nothing of the time"
+        ));
+    }
     let ran = trust::ran(&memory);
     for (story, version) in &ran {
         out.text(format!("story {story}: version {version} has run; none below it is accepted"));
     }
     out.summary(json!({
         "version": found.version, "digest": found.digest, "expires": root.expires, "accepted": accepted == Some(found),
-        "warnings": trust.warnings(), "break_glass": root.break_glass, "ran": ran,
+        "warnings": trust.warnings(), "break_glass": root.break_glass, "clock_ran_ahead_to": root.clock_ran_ahead_to, "ran": ran,
     }));
     Ok(Exit::Done)
 }
