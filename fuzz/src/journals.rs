@@ -19,13 +19,17 @@ static WORKSHOP: LazyLock<PathBuf> = LazyLock::new(|| {
     folder
 });
 
+/// Whose journals these are.
+fn own_site() -> SiteId {
+    SiteId::new([7; 16])
+}
+
 /// A journal of some records in two flushes, with its records.
 static GOOD: LazyLock<(Vec<u8>, Vec<Vec<u8>>)> = LazyLock::new(|| {
     let path = WORKSHOP.join("good");
     let _ = fs::remove_file(&path);
-    let site = SiteId::new([7; 16]);
-    Journal::create(&path, site, JournalOptions::default()).expect("made");
-    let journal = Journal::open(&path, site, JournalOptions::default()).expect("opened");
+    Journal::create(&path, own_site(), JournalOptions::default()).expect("made");
+    let journal = Journal::open(&path, own_site(), JournalOptions::default()).expect("opened");
     let records: Vec<Vec<u8>> = (0..8).map(|n| format!("{{\"n\":{n}}}").into_bytes()).collect();
     journal.append(records[..5].to_vec(), Durability::Flush).expect("written");
     journal.append(records[5..].to_vec(), Durability::Flush).expect("written");
@@ -75,12 +79,16 @@ fn chained(records: &[Vec<u8>]) -> (Vec<u8>, Vec<usize>) {
     (bytes, ends)
 }
 
-/// What the reader gives out, and whether it told of something.
+/// A file with these bytes: what the reader gives out, and whether it told of something.
 fn given(bytes: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let path = WORKSHOP.join("journal");
     fs::write(&path, bytes).expect("written");
+    given_of(&path)
+}
+
+fn given_of(path: &Path) -> (Vec<Vec<u8>>, bool) {
     let (mut given, mut failed) = (Vec::new(), false);
-    match read(&path) {
+    match read(path) {
         Ok(entries) => {
             for entry in entries {
                 match entry {
@@ -97,7 +105,7 @@ fn given(bytes: &[u8]) -> (Vec<Vec<u8>>, bool) {
         }
         Err(_) => failed = true,
     }
-    match verify(&path) {
+    match verify(path) {
         Ok(report) => {
             assert!(!failed, "it verifies, and cannot be read");
             assert_eq!(report.records, given.len() as u64);
@@ -105,6 +113,31 @@ fn given(bytes: &[u8]) -> (Vec<Vec<u8>>, bool) {
         Err(_) => assert!(failed, "it can be read, and does not verify"),
     }
     (given, failed)
+}
+
+/// Zeros that a journal keeps ready behind its records: more than a sector of a disk.
+const ZEROS: usize = 600;
+
+/// A journal that was torn, and what becomes of it: all records before the tear are given out and nothing is told, whether zeros
+/// follow or not; whoever goes on with it cuts the rest, or completes a record that lacks its newline alone.
+fn torn(records: &[Vec<u8>], at: usize, has_zeros: bool, goes_on: bool) {
+    let (whole, ends) = chained(records);
+    assert_eq!(given(&whole), (records.to_vec(), false), "a whole journal is read whole");
+    let at = at % (whole.len() + 1);
+    let Some(count) = ends.iter().rposition(|end| *end <= at) else { return };
+    let mut bytes = whole[..at].to_vec();
+    bytes.resize(at + if has_zeros { ZEROS } else { 0 }, 0);
+    assert_eq!(given(&bytes), (records[..count].to_vec(), false), "torn at {at} of {}", whole.len());
+    if goes_on {
+        let path = WORKSHOP.join("journal");
+        let journal = Journal::open(&path, own_site(), JournalOptions::default()).expect("a torn journal is mended");
+        journal.append(vec![b"\"more\"".to_vec()], Durability::Flush).expect("written");
+        drop(journal);
+        let is_complete = ends.get(count + 1).is_some_and(|end| *end == at + 1);
+        let mut wanted = records[..count + usize::from(is_complete)].to_vec();
+        wanted.push(b"\"more\"".to_vec());
+        assert_eq!(given_of(&path), (wanted, false), "torn at {at} of {}, and gone on with", whole.len());
+    }
 }
 
 /// A journal's file: whatever it is, no record is given out that is not whole and in its place, and each that is; of a good one
@@ -118,13 +151,8 @@ pub fn journal(data: &[u8]) {
         let texts = rest.split(|b| *b == 0).take(64);
         let records: Vec<Vec<u8>> =
             texts.map(|text| serde_json::to_vec(&String::from_utf8_lossy(text)).expect("JSON")).collect();
-        let (whole, ends) = chained(&records);
-        let torn_at = usize::from(u16::from_le_bytes([*a, *b])) % (whole.len() + 1);
-        assert_eq!(given(&whole), (records.clone(), false), "a whole journal is read whole");
-        if let Some(count) = ends.iter().rposition(|end| *end <= torn_at) {
-            assert_eq!(given(&whole[..torn_at]).0, records[..count], "torn at {torn_at} of {}", whole.len());
-        }
-        return;
+        let variant = how / 3 % 8;
+        return torn(&records, usize::from(u16::from_le_bytes([*a, *b])), variant % 2 == 1, variant >= 6);
     }
     let is_edited = how % 3 == 1;
     let bytes = if is_edited { Edits(rest).of(good) } else { rest.to_vec() };
@@ -139,6 +167,9 @@ pub fn journal(data: &[u8]) {
     );
     if is_edited {
         assert!(written.starts_with(&given), "a record that nobody wrote is given out");
+        let unchanged = bytes.iter().zip(good).take_while(|(a, b)| a == b);
+        let before = unchanged.filter(|(byte, _)| **byte == b'\n').count().saturating_sub(1);
+        assert!(given.len() >= before, "{} of {before} records before the change are given out", given.len());
     }
 }
 
