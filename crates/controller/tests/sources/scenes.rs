@@ -21,7 +21,7 @@ use toml::Value;
 use unship_controller::sources::Clock as _;
 
 /// What is slow where a rule was scaled.
-const SLOW: Duration = Duration::from_millis(400);
+const SLOW: Duration = Duration::from_millis(1500);
 /// The same of the connector, whose look starts a program that takes a while itself.
 const VERY_SLOW: Duration = Duration::from_millis(2500);
 
@@ -310,7 +310,7 @@ pub const ROWS: &[Row] = &[
         let bad = if is_sick { 5 } else { 0 };
         scene.log("logs/auth.log", "attempt ok", "attempt: service failure", bad);
     }),
-    scaled(row("1.1.5", "key-validation-slow", 15, 6, [0, 4], slow), "> 2s", "> 200ms"),
+    scaled(row("1.1.5", "key-validation-slow", 15, 6, [0, 4], slow), "> 2s", "> 1s"),
     row("1.1.5", "flags-unresponsive", 15, 8, [2, 4], |scene, is_sick| unresponsive(scene, is_sick)),
     row("1.1.5", "security-log", 15, 8, [0, 5], |scene, is_sick| {
         let bad = if is_sick { 5 } else { 0 };
@@ -394,7 +394,7 @@ pub const ROWS: &[Row] = &[
     row("1.7", "build-slow", 15, 4, [10, 11], |scene, is_sick| {
         if is_sick { scene.builds("run/evidence-build.json") } else { scene.built("run/evidence-build.json", 0) }
     }),
-    scaled(row("1.7", "pages-slow", 30, 6, [0, 6], slow), "> 5s", "> 200ms"),
+    scaled(row("1.7", "pages-slow", 30, 6, [0, 6], slow), "> 5s", "> 1s"),
     row("1.7", "build-failures", 15, 4, [0, 2], |scene, is_sick| {
         let fails = is_sick || scene.count % 4 != 0;
         scene.built("run/evidence-build.json", i32::from(fails));
