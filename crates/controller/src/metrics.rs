@@ -92,24 +92,27 @@ impl Metrics {
 
 /// What each source did, for the same page. Names of sources are those of feeds, which need no escaping.
 pub fn of_sources(counts: &[SourceCounts]) -> String {
+    type Counted = fn(&SourceCounts) -> Vec<(String, u64)>;
+    fn one(value: u64) -> Vec<(String, u64)> {
+        vec![(String::new(), value)]
+    }
     let mut page = String::new();
-    let mut put = |name: &str, kind: &str, help: &str, value: fn(&SourceCounts) -> u64| {
-        let _ = writeln!(page, "# HELP unship_source_{name} {help}\n# TYPE unship_source_{name} {kind}");
+    let mut put = |name: &str, kind: &str, help: &str, counted: Counted| {
+        let _ = writeln!(page, "# HELP unship_{name} {help}\n# TYPE unship_{name} {kind}");
         for of in counts {
-            let _ = writeln!(page, "unship_source_{name}{{source=\"{}\"}} {}", of.source, value(of));
+            for (labels, value) in counted(of) {
+                let _ = writeln!(page, "unship_{name}{{source=\"{}\"{labels}}} {value}", of.source);
+            }
         }
     };
-    put("looks_total", "counter", "Looks of a source, or requests that told it something.", |of| of.looks);
-    put("failed_total", "counter", "Those of them that could not see everything.", |of| of.failed);
-    put("overrun_total", "counter", "Times that a look was due while the one before was under way.", |of| of.overrun);
-    put("samples_total", "counter", "Samples that a source gave.", |of| of.samples);
-    put("in_trouble", "gauge", "1 while a source cannot do its work.", |of| u64::from(of.is_in_trouble));
-    let name = "unship_source_refused_total";
-    let _ = writeln!(page, "# HELP {name} Samples of a source that were refused, by rule.\n# TYPE {name} counter");
-    for of in counts {
-        for (rule, refused) in &of.refused {
-            let _ = writeln!(page, "{name}{{source=\"{}\",rule=\"{rule}\"}} {refused}", of.source);
-        }
-    }
+    put("source_looks_total", "counter", "Looks of a source, or requests that told it something.", |of| one(of.looks));
+    put("source_failed_total", "counter", "Those of them that could not see everything.", |of| one(of.failed));
+    let help = "Times that a look was due while the one before was under way.";
+    put("source_overrun_total", "counter", help, |of| one(of.overrun));
+    put("source_samples_total", "counter", "Samples that a source gave.", |of| one(of.samples));
+    put("source_in_trouble", "gauge", "1 while a source cannot do its work.", |of| one(u64::from(of.is_in_trouble)));
+    put("source_refused_total", "counter", "Samples of a source that were refused, by rule.", |of| {
+        of.refused.iter().map(|(rule, refused)| (format!(",rule=\"{rule}\""), *refused)).collect()
+    });
     page
 }
