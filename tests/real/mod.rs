@@ -53,6 +53,26 @@ impl Answer {
     }
 }
 
+/// Asks whoever listens at `address`.
+fn get(address: &str, path: &str, key: Option<&str>) -> Answer {
+    let key = key.map(|key| format!("x-api-key: {key}\r\n")).unwrap_or_default();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n{key}connection: close\r\n\r\n");
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(SOON)).expect("a time-out");
+    stream.write_all(request.as_bytes()).expect("asked");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answered");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    // The body comes in pieces, each behind its length.
+    let body = if head.to_lowercase().contains("transfer-encoding: chunked") {
+        body.split("\r\n").nth(1).unwrap_or_default()
+    } else {
+        body
+    };
+    Answer { status, body: body.to_owned() }
+}
+
 impl Real {
     /// With the stories whose parts are light. None of them needs another one first.
     fn new() -> Real {
@@ -93,22 +113,7 @@ impl Real {
         let network: serde_json::Value = serde_json::from_str(&self.read("config/network.json")).expect("JSON");
         let host = network["host"].as_str().expect("a host");
         let port = ["ports", "more"].into_iter().find_map(|of| network[of][service].as_u64()).expect("a port");
-        let key = key.map(|key| format!("x-api-key: {key}\r\n")).unwrap_or_default();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{key}connection: close\r\n\r\n");
-        let mut stream = TcpStream::connect(format!("{host}:{port}")).expect("it listens");
-        stream.set_read_timeout(Some(SOON)).expect("a time-out");
-        stream.write_all(request.as_bytes()).expect("asked");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("answered");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        // The body comes in pieces, each behind its length.
-        let body = if head.to_lowercase().contains("transfer-encoding: chunked") {
-            body.split("\r\n").nth(1).unwrap_or_default()
-        } else {
-            body
-        };
-        Answer { status, body: body.to_owned() }
+        get(&format!("{host}:{port}"), path, key)
     }
 
     /// What answers for each service that a story swaps, by its own word.

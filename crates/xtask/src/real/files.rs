@@ -1,5 +1,6 @@
 //! The files of a site with real parts. What both sites have alike is the small one's.
 
+use super::network;
 use crate::practice;
 use anyhow::{Context as _, Result};
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
@@ -10,6 +11,9 @@ pub const PM2: &str = include_str!("tree/pm2.sh");
 pub const NPM: &str = include_str!("tree/npm.sh");
 /// dbt, as pip would write it; `@PYTHON@` stands for the site's interpreter.
 pub const DBT: &str = "#!@PYTHON@\nimport sys\nfrom dbt.cli.main import cli\nsys.exit(cli())\n";
+/// Where the shipped feeds ask, and which service that is here.
+const PROBED: &[(&str, &str)] =
+    &[("127.0.0.1:3000", "api"), ("127.0.0.1:3070", "dagster"), ("127.0.0.1:3080", "evidence-builder")];
 /// Where feeds and general triggers begin in `policies/site.toml`.
 const FEEDS: &str = "# Where samples come from.";
 /// What names mean on a site with real parts; `@HOST@` stands for its address.
@@ -151,8 +155,8 @@ pub fn write(dir: &Path, files: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
-/// Replaces what names mean on the small site by what they mean on this one. Grants, feeds and triggers stay as they are: a
-/// story's policy loses only its definitions of names that the site defines.
+/// Replaces what names mean on the small site by what they mean on this one. Grants and triggers stay as they are, and so do feeds
+/// but for where they ask; a story's policy loses only its definitions of names that the site defines.
 ///
 /// # Errors
 /// When a policy cannot be read or written.
@@ -163,7 +167,10 @@ pub fn policies(dir: &Path, host: &str) -> Result<()> {
     // Nothing outside of the site is named: its Node and its pm2 are its own.
     let feeds = feeds.replace("argv = [\"node\", ", "argv = [\"bin/node\", ");
     let pm2 = "kind = \"pm2-restarts\"\n";
-    let feeds = feeds.replace(pm2, &format!("{pm2}program = \"bin/pm2\"\n"));
+    let mut feeds = feeds.replace(pm2, &format!("{pm2}program = \"bin/pm2\"\n"));
+    for (shipped, service) in PROBED {
+        feeds = feeds.replace(shipped, &network::address(host, service)?);
+    }
     for entry in fs::read_dir(dir.join("policies"))? {
         let path = entry?.path();
         if path.is_dir() {

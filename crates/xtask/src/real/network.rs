@@ -35,6 +35,16 @@ pub fn lay_out(dir: &Path) -> Result<String> {
     Ok(host)
 }
 
+/// Where a service listens, on the site with this host.
+///
+/// # Errors
+/// When there is no such service.
+pub fn address(host: &str, service: &str) -> Result<String> {
+    let found = PORTS.iter().chain(MORE).find(|(name, _)| *name == service);
+    let (_, port) = found.with_context(|| format!("no service {service} has a port"))?;
+    Ok(format!("{host}:{port}"))
+}
+
 /// Among sixteen million, two sites do not meet.
 fn free() -> Result<Ipv4Addr> {
     for _ in 0..TRIES {

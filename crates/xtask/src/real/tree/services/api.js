@@ -11,6 +11,10 @@ const { api } = yaml.parse(fs.readFileSync('config/api-config.yaml', 'utf8'));
 const security = new SecurityService();
 const routes = {
   'GET /health': async () => ({ security: security.name }),
+  // What whoever watches the site asks: whether the gateway answers, how its keys are checked, how flags are read.
+  'GET /api/status': async () => ({ security: security.name }),
+  'GET /auth/validate': async ({ headers }) => ({ key: security.authenticate(headers['x-api-key']) }),
+  'GET /flags': async () => ({ security_enforcement: flagIsOn('security_enforcement') }),
   'POST /tokens/revoke': async () => security.revoke(),
   'POST /tokens/readmit': async () => security.readmit(),
 };
