@@ -101,7 +101,7 @@ pub fn accept(store: &SiteStore, accepted: Accepted) -> Result<()> {
 
 /// Takes in one record of the journal: what ran, by which root, when.
 pub fn remember(memory: &mut Memory, record: &Record) {
-    memory.newest_ms = memory.newest_ms.max(Some(record.at_ms));
+    memory.wrote(record.at_ms);
     let Event::RunStarted { plan, .. } = &record.what else { return };
     if let (Ok(story), Some(version)) = (StoryId::new(&plan.story), version(&plan.version)) {
         let known = memory.bundles.entry(story).or_insert(version);

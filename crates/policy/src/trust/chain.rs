@@ -48,8 +48,34 @@ pub struct Memory {
     pub root: Option<Accepted>,
     /// The highest version of each story's bundle that ever ran here.
     pub bundles: BTreeMap<StoryId, [u32; 3]>,
-    /// When it last wrote something down, in milliseconds since the epoch.
+    /// When it last wrote something down, in milliseconds since the epoch; since the clock went back last.
     pub newest_ms: Option<u64>,
+    /// The same of each time before the clock went back.
+    pub before_ms: BTreeSet<u64>,
+}
+
+impl Memory {
+    /// Something was written down at this time (milliseconds since the epoch), after all that was told before.
+    pub fn wrote(&mut self, at_ms: u64) {
+        let newest_ms = self.newest_ms.unwrap_or(at_ms);
+        if at_ms.saturating_add(SKEW_MS) < newest_ms {
+            self.before_ms.insert(newest_ms);
+            self.newest_ms = Some(at_ms);
+        } else {
+            self.newest_ms = Some(newest_ms.max(at_ms));
+        }
+    }
+
+    /// The newest moment of all, whatever the clock did since.
+    pub fn newest_of_all(&self) -> Option<Moment> {
+        self.before_ms.iter().chain(&self.newest_ms).max().map(|ms| Moment::from_ms(*ms))
+    }
+
+    /// The newest moment of all, but for those that `root` gives up: a clock that ran ahead to them.
+    fn written(&self, root: &Root) -> Option<Moment> {
+        let all = self.before_ms.iter().chain(&self.newest_ms).map(|ms| Moment::from_ms(*ms));
+        all.filter(|moment| !root.clock_ran_ahead_to.contains(moment)).max()
+    }
 }
 
 /// Something that was right once and has expired.
@@ -186,10 +212,7 @@ impl TrustRoot {
             root = next;
         }
         let now = Moment::from_ms(now_ms);
-        let written = memory.newest_ms.filter(|written| *written > now_ms.saturating_add(SKEW_MS)).map(Moment::from_ms);
-        // A clock that ran ahead is given up by the root's keys, for this very moment; what the clock may show then is bounded by
-        // when this version was issued.
-        if let Some(written) = written.filter(|written| !root.clock_ran_ahead_to.contains(written)) {
+        if let Some(written) = memory.written(&root).filter(|written| written.ms() > now_ms.saturating_add(SKEW_MS)) {
             return Err(RootError::SetBack { now, written });
         }
         if root.issued.ms() > now_ms.saturating_add(SKEW_MS) {

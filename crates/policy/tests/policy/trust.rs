@@ -202,6 +202,17 @@ fn a_clock_that_ran_ahead_is_given_up_for_its_very_moment_by_the_roots_keys() {
     let issued: Moment = "2027-01-01T00:00:00Z".parse().expect("a moment");
     let before = at(&both, issued.ms() - DAY_MS, wrong.ms());
     assert!(matches!(before, Err(RootError::NotYet { .. })), "set back beyond its issue it is noticed");
+    // What was written since then counts again, and what was written before does still.
+    let after = |moments: &[u64], now_ms| {
+        let mut memory = Memory::default();
+        moments.iter().for_each(|at_ms| memory.wrote(*at_ms));
+        TrustRoot::follow(&both, accepted(&one), memory, now_ms).map(drop)
+    };
+    let ahead = wrong.ms();
+    assert_eq!(after(&[NOW - DAY_MS, ahead - DAY_MS, ahead, NOW], NOW), Ok(()), "all of the time that it was ahead");
+    for moments in [&[NOW - DAY_MS, ahead, NOW][..], &[ahead, NOW, NOW - 3 * DAY_MS]] {
+        assert!(matches!(after(moments, NOW - 2 * DAY_MS), Err(RootError::SetBack { .. })), "{moments:?}");
+    }
     let alone = [one.clone(), file(2, &second, &[7])];
     assert!(at(&alone, NOW, wrong.ms()).is_err(), "signed by nobody who may");
     let root = Root::parse(&second).expect("a root");

@@ -257,7 +257,7 @@ pub fn clock(context: &Context, args: &ClockArgs) -> Result<Exit> {
     let (chain, mut root) = begin(context)?;
     let written = match (args.ran_ahead_to, chain.store()?) {
         (Some(moment), _) => Some(moment),
-        (None, Some(store)) => History::read(&store)?.memory().newest_ms.map(Moment::from_ms),
+        (None, Some(store)) => History::read(&store)?.memory().newest_of_all(),
         (None, None) => None,
     };
     let now = Moment::from_ms(SystemClock.now_ms());
