@@ -238,8 +238,11 @@ fn explain_says_what_a_tier_rules_out_and_who_has_to_decide() {
     let asks = format!("{READ}\ncommands.run = [\"go\"]");
     ship(&site, "1.0.0", &asks);
     let explained = site.unship(["policy", "explain", "1"]).exits(0);
-    let explained =
-        explained.prints("Its tier is community").prints("It may NOT be applied: nobody allowed this bundle");
+    let explained = explained
+        .prints("Its tier is community")
+        .prints("It may NOT be applied:")
+        .prints("nobody allowed this bundle")
+        .prints("its digest is");
     let _ = explained.prints("asks for `commands.run = [\"go\"]`, which its tier NEVER holds").prints("may read a.txt");
     ship(&site, "1.0.0", READ);
     let _ = allow(&site, &ada, &[]).exits(0);
