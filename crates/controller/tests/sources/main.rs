@@ -2,6 +2,7 @@
 //! and back. Samples are stamped by a clock that the tests drive; deadlines are the machine's.
 
 mod files;
+mod page;
 mod programs;
 mod scenes;
 mod scrape;

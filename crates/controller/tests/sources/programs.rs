@@ -1,11 +1,11 @@
 //! Commands that look, processes that are looked for, pm2's list, the machine's memory.
 
-use crate::support::{Bench, until};
+use crate::support::{Bench, Running, until};
 use std::{
     fs,
     os::unix::{fs::PermissionsExt as _, net::UnixListener},
     path::Path,
-    process::{Child, Command},
+    process::Command,
     time::Instant,
 };
 
@@ -116,24 +116,18 @@ fn a_command_runs_in_the_site_without_a_shell_and_with_a_clean_environment() {
     }
 }
 
-/// Ended with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn nap(bench: &Bench, seconds: &str) -> Running {
     let nap = bench.path("bin/nap");
     if !nap.exists() {
         fs::copy("/bin/sleep", &nap).expect("copied");
     }
     let running = Running(Command::new(&nap).arg(seconds).spawn().expect("started"));
-    let exe = format!("/proc/{}/exe", running.0.id());
-    until("its own program", || fs::read_link(&exe).is_ok_and(|exe| exe.ends_with(Path::new("bin/nap"))));
+    let of = |what: &str| format!("/proc/{}/{what}", running.0.id());
+    until("its own program", || fs::read_link(of("exe")).is_ok_and(|exe| exe.ends_with(Path::new("bin/nap"))));
+    // The kernel shows the program a moment before its arguments.
+    until("its own arguments", || {
+        fs::read(of("cmdline")).is_ok_and(|args| args.ends_with(format!("{seconds}\0").as_bytes()))
+    });
     running
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     shipped::Row,
-    support::{Bench, Web, said},
+    support::{Bench, Running, Web, said},
 };
 use std::{
     fs,
@@ -12,7 +12,7 @@ use std::{
         net::UnixListener,
     },
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{Arc, Mutex},
     thread,
     time::Duration,
@@ -43,14 +43,9 @@ pub struct Scene {
     web: Web,
     mood: Arc<Mutex<Mood>>,
     count: u64,
-    process: Option<(bool, Child)>,
-    pm2: Option<UnixListener>,
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        self.end_process();
-    }
+    process: Option<(bool, Running)>,
+    /// pm2's, or the connector's.
+    socket: Option<UnixListener>,
 }
 
 impl Scene {
@@ -88,7 +83,7 @@ impl Scene {
             let name = script.file_name().into_string().expect("UTF-8");
             fs::copy(script.path(), bench.path(&format!("scripts/{name}"))).expect("copied");
         }
-        Scene { bench, web, mood, count: 0, process: None, pm2: None }
+        Scene { bench, web, mood, count: 0, process: None, socket: None }
     }
 
     /// A shipped feed as this site has it: its servers' address, its own Node and pm2.
@@ -133,19 +128,12 @@ impl Scene {
         assert_eq!(report.refused, 0, "{line}");
     }
 
-    fn end_process(&mut self) {
-        if let Some((_, mut child)) = self.process.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-
     /// A process with these arguments, which takes much memory or little. It is bash, under another name where one is given.
     fn process(&mut self, exe: Option<&str>, args: &[&str], is_large: bool) {
         if self.process.as_ref().is_some_and(|(large, _)| *large == is_large) {
             return;
         }
-        self.end_process();
+        self.process = None;
         let program = exe.map_or_else(|| "/bin/bash".into(), |exe| self.bench.path(exe));
         if exe.is_some() && !program.exists() {
             fs::copy("/bin/bash", &program).expect("copied");
@@ -154,16 +142,16 @@ impl Scene {
         let script = format!("x=$(head -c {bytes} /dev/zero | tr '\\0' x); echo ready; read -r x");
         let mut command = Command::new(program);
         command.arg("-c").arg(script).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("started");
+        let mut process = Running(command.spawn().expect("started"));
         let mut ready = String::new();
-        BufReader::new(child.stdout.as_mut().expect("its output")).read_line(&mut ready).expect("a line");
-        self.process = Some((is_large, child));
+        BufReader::new(process.0.stdout.as_mut().expect("its output")).read_line(&mut ready).expect("a line");
+        self.process = Some((is_large, process));
     }
 
     /// pm2's list: this process was started again so often.
     fn restarted(&mut self, name: &str, restarts: u64) {
-        if self.pm2.is_none() {
-            self.pm2 = Some(UnixListener::bind(self.bench.path(".pm2/rpc.sock")).expect("a socket"));
+        if self.socket.is_none() {
+            self.socket = Some(UnixListener::bind(self.bench.path(".pm2/rpc.sock")).expect("a socket"));
             self.bench.write("bin/pm2", "#!/bin/sh\ncat list.json\n");
             let path = self.bench.path("bin/pm2");
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a program");
@@ -222,7 +210,7 @@ impl Scene {
 
     /// The connector answers on its socket, at once or late.
     fn connector(&mut self) {
-        if self.pm2.is_some() {
+        if self.socket.is_some() {
             return;
         }
         let listener = UnixListener::bind(self.bench.path("run/pyairbyte.sock")).expect("a socket");
@@ -236,7 +224,7 @@ impl Scene {
                 let _ = stream.write_all(b"{\"streams\":1}\n");
             }
         });
-        self.pm2 = Some(listener);
+        self.socket = Some(listener);
     }
 
     /// A script of Node's in the site.

@@ -5,6 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
+    process::Child,
     sync::{
         Arc, Condvar, Mutex,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -156,6 +157,16 @@ impl Bench {
 
     pub fn counts(&self, source: &str) -> SourceCounts {
         self.sources.counts().into_iter().find(|of| of.source == source).expect("the source")
+    }
+}
+
+/// A process that is ended with the test.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
