@@ -195,6 +195,12 @@ impl CliError {
         text
     }
 
+    /// As it is shown, without a word in front and with no end of line: a part of what else is told.
+    pub fn text(&self) -> String {
+        let text = self.rendered("");
+        text.trim_start_matches(": ").trim_end().to_owned()
+    }
+
     fn render(&self, f: &mut String, word: &str) -> fmt::Result {
         use fmt::Write as _;
         writeln!(f, "{word}: {}", neutralise(&self.message))?;

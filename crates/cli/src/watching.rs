@@ -27,7 +27,7 @@ pub struct SitePolicies(pub PathBuf);
 
 /// All of it in one text, for the daemon's journal.
 fn told(e: &CliError) -> String {
-    unship_rollback::neutralise(e.to_string().trim_start_matches("Error: ").trim_end())
+    unship_rollback::neutralise(&e.text())
 }
 
 impl SitePolicies {

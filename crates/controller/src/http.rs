@@ -1,4 +1,4 @@
-//! What all outbound HTTP has in common: no proxy of the environment, no redirect followed (3xx is the answer), a fresh
+//! What all HTTP that the daemon sends has in common: no proxy of the environment, no redirect followed (3xx is the answer), a fresh
 //! connection each time, no compression, bounded headers.
 
 use ureq::{

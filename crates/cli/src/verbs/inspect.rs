@@ -104,15 +104,14 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
 
 /// Whether it may run here, and what it asks for beyond what it may: in the policy, and since it was allowed last.
 fn standing(out: Out, site: &Site, policy: &StoryPolicy, bundle: &Bundle) -> serde_json::Value {
-    let cause = |e: &CliError| e.to_string().trim_start_matches("Error: ").trim_end().to_owned();
     let verified = site.trust().and_then(|trust| {
         bundle.clone().verify(trust, &site.wanted(policy)).map_err(|e| CliError::refused(e.to_string()))
     });
     let verified = match verified {
         Ok(verified) => verified,
         Err(e) => {
-            out.text(format!("here     it may NOT run: {}", cause(&e)));
-            return serde_json::json!({ "verified": false, "why": cause(&e) });
+            out.text(format!("here     it may NOT run: {}", e.text()));
+            return serde_json::json!({ "verified": false, "why": e.text() });
         }
     };
     out.text(format!("tier     {}", verified.tier()));
@@ -126,12 +125,12 @@ fn standing(out: Out, site: &Site, policy: &StoryPolicy, bundle: &Bundle) -> ser
         Ok(allowed) => out.text(format!("allowed  {}", consent::by_whom(allowed))),
         Err(e) => {
             out.text("allowed  NOT YET:");
-            cause(e).lines().for_each(|line| out.text(format!("           {line}")));
+            e.text().lines().for_each(|line| out.text(format!("           {line}")));
         }
     }
     serde_json::json!({
         "verified": true, "tier": verified.tier(), "granted": missing.is_empty(), "allowed": allowed.is_ok(),
-        "why": allowed.as_ref().err().map(cause),
+        "why": allowed.as_ref().err().map(CliError::text),
     })
 }
 

@@ -160,8 +160,7 @@ fn standing(out: Out, site: &Site, story: &StoryPolicy, verified: &VerifiedBundl
         Ok(allowed) => out.text(format!("  It may be applied: allowed {}.", consent::by_whom(allowed))),
         Err(e) => {
             out.text("  It may NOT be applied:");
-            let why = e.to_string();
-            why.trim_start_matches("Error: ").trim_end().lines().for_each(|line| out.text(format!("    {line}")));
+            e.text().lines().for_each(|line| out.text(format!("    {line}")));
         }
     }
     allowed.is_ok()
