@@ -40,6 +40,13 @@ static GOOD: LazyLock<(Vec<u8>, Vec<Vec<u8>>)> = LazyLock::new(|| {
     (bytes[..end + 16.min(bytes.len() - end)].to_vec(), records)
 });
 
+/// The hash of a line with this behind its hash, which follows the record of the hash `head`; and its digits.
+fn link(head: &[u8], rest: &[u8]) -> (Vec<u8>, String) {
+    let own = Sha256::new_with_prefix(head).chain_update(rest).finalize().to_vec();
+    let hex = own.iter().map(|b| format!("{b:02x}")).collect();
+    (own, hex)
+}
+
 /// The chain, computed by what the format says and by none of the reader's code: the records up to the first that is not whole.
 fn chain(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut lines = bytes.split_inclusive(|b| *b == b'\n');
@@ -50,8 +57,7 @@ fn chain(bytes: &[u8]) -> Vec<Vec<u8>> {
         let Some(line) = line.strip_suffix(b"\n") else { break };
         let Some((hash, rest)) = line.split_at_checked(64) else { break };
         let Some(rest) = rest.strip_prefix(b" ") else { break };
-        let own = Sha256::new_with_prefix(&head).chain_update(rest).finalize().to_vec();
-        let hex: String = own.iter().map(|b| format!("{b:02x}")).collect();
+        let (own, hex) = link(&head, rest);
         let mut parts = rest.splitn(3, |b| *b == b' ');
         let (Some(seq), Some(_floor), Some(json)) = (parts.next(), parts.next(), parts.next()) else { break };
         if hex.as_bytes() != hash || seq != (records.len() + 1).to_string().as_bytes() {
@@ -71,8 +77,8 @@ fn chained(records: &[Vec<u8>]) -> (Vec<u8>, Vec<usize>) {
     for (seq, record) in (1..).zip(records) {
         let floor = seq - (seq - 1) % 3;
         let rest = [format!("{seq} {floor} ").as_bytes(), record].concat();
-        head = Sha256::new_with_prefix(&head).chain_update(&rest).finalize().to_vec();
-        let hex: String = head.iter().map(|b| format!("{b:02x}")).collect();
+        let (own, hex) = link(&head, &rest);
+        head = own;
         bytes.extend([hex.as_bytes(), b" ", &rest, b"\n"].concat());
         ends.push(bytes.len());
     }

@@ -68,13 +68,16 @@ impl Memory {
 
     /// The newest moment of all, whatever the clock did since.
     pub fn newest_of_all(&self) -> Option<Moment> {
-        self.before_ms.iter().chain(&self.newest_ms).max().map(|ms| Moment::from_ms(*ms))
+        self.newest().max()
     }
 
     /// The newest moment of all, but for those that `root` gives up: a clock that ran ahead to them.
     fn written(&self, root: &Root) -> Option<Moment> {
-        let all = self.before_ms.iter().chain(&self.newest_ms).map(|ms| Moment::from_ms(*ms));
-        all.filter(|moment| !root.clock_ran_ahead_to.contains(moment)).max()
+        self.newest().filter(|moment| !root.clock_ran_ahead_to.contains(moment)).max()
+    }
+
+    fn newest(&self) -> impl Iterator<Item = Moment> {
+        self.before_ms.iter().chain(&self.newest_ms).map(|ms| Moment::from_ms(*ms))
     }
 }
 
