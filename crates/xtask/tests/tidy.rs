@@ -138,6 +138,7 @@ fn dependencies_of_the_pure_crates_are_as_listed() {
         ["base64ct", "blake2", "ed25519-dalek", "globset", "pkcs8", "serde", "serde_json", "sha2", "thiserror", "toml"]
     );
     assert_eq!(listed("unship-rollback"), ["csv-core", "serde", "serde_json", "thiserror", "unship-policy"]);
+    assert_eq!(listed("unship-processes"), ["rustix", "thiserror", "unship-policy", "unship-rollback"]);
     assert_eq!(listed("unship-step"), ["wit-bindgen"]);
     assert!(!all["unship-store"].iter().any(|n| n.starts_with("unship-")), "the store knows bytes, not meanings");
     // Two crates sign, each for itself: policy judges who signed a bundle, the store signs its journal's head. One shared
@@ -288,8 +289,11 @@ fn every_policy_key_is_read_and_what_it_means_is_used() {
     }
     assert!(keys > 40, "the scan sees the keys");
     // What the keys mean is used where things are done.
-    let users: String =
-        ["host/src", "crates/cli/src"].iter().flat_map(|f| sources(f).into_values()).map(|t| code(&t)).collect();
+    let users: String = ["host/src", "crates/cli/src", "crates/processes/src"]
+        .iter()
+        .flat_map(|f| sources(f).into_values())
+        .map(|t| code(&t))
+        .collect();
     let uses = |word: &str| has_word(&users, word);
     let meanings = fields(&policy["crates/policy/src/meaning.rs"], |_| true);
     assert!(meanings.len() > 25, "the scan sees the meanings");

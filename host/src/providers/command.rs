@@ -13,7 +13,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-use super::{Deadline, procfs};
+use super::{Deadline, handles};
 use confine::Confinement;
 pub use confine::can_confine;
 use output::Stream;
@@ -253,7 +253,7 @@ fn wait_for_any(
 ) -> io::Result<bool> {
     let mut fds = vec![PollFd::from_borrowed_fd(process, PollFlags::IN)];
     fds.extend([stdout.fd(), stderr.fd()].into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-    procfs::poll_until(&mut fds, deadline)?;
+    handles::poll_until(&mut fds, deadline)?;
     let has_ended = !fds[0].revents().is_empty();
     stdout.read_some()?;
     stderr.read_some()?;

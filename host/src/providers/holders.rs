@@ -4,10 +4,7 @@
 //! a directory also by the path that the kernel shows. Not seen: descriptors on their way through a socket, and those of
 //! a thread that keeps a table of its own.
 
-use super::{
-    Deadline, TimedOut,
-    procfs::{self, ProcessInfo},
-};
+use super::{Deadline, TimedOut};
 use rustix::{
     fs::{AtFlags, CWD, StatxFlags, makedev, statx},
     io::Errno,
@@ -19,6 +16,7 @@ use std::{
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
+use unship_processes::{ProcessInfo, procfs};
 
 /// Entries below a directory that are known by their inode; those beyond are known by their path only.
 const INODES_MAX: usize = 20_000;

@@ -10,6 +10,7 @@ use std::{
     process::{Child, Command},
 };
 use unship_policy::meaning::SelectorMeaning;
+use unship_processes::LookError;
 
 fn pids(found: &[ProcessInfo]) -> Vec<u32> {
     found.iter().map(|process| process.pid).collect()
@@ -170,7 +171,7 @@ fn a_selector_of_a_user_and_of_a_pid_file_means_that_one() {
     let of_user = |user: String| meant(folder.path(), &SelectorMeaning { user: Some(user), ..base.clone() });
     assert_eq!((of_user(own.to_string()).len(), of_user((own + 1).to_string()).len()), (2, 0));
     let nobody_here = SelectorMeaning { user: Some("nobody-here".into()), ..base.clone() };
-    assert!(matches!(list(folder.path(), &nobody_here, ample()), Err(ProcessError::NoUser { .. })));
+    assert!(matches!(list(folder.path(), &nobody_here, ample()), Err(ProcessError::Look(LookError::NoUser { .. }))));
 
     let by_file = SelectorMeaning { pid_file: Some("worker.pid".into()), ..base.clone() };
     assert_eq!(meant(folder.path(), &by_file), [0; 0], "there is none");
@@ -182,12 +183,12 @@ fn a_selector_of_a_user_and_of_a_pid_file_means_that_one() {
     fs::write(folder.path().join("worker.pid"), std::process::id().to_string()).expect("can be written");
     assert_eq!(meant(folder.path(), &by_file), [0; 0]);
     fs::write(folder.path().join("worker.pid"), "all of them").expect("can be written");
-    assert!(matches!(list(folder.path(), &by_file, ample()), Err(ProcessError::PidFile(_))));
+    assert!(matches!(list(folder.path(), &by_file, ample()), Err(ProcessError::Look(LookError::PidFile(_)))));
 }
 
 #[test]
 fn a_selector_of_a_control_group_means_those_in_it_and_below() {
-    let own = super::procfs::cgroup(std::process::id()).expect("every process is in one");
+    let own = unship_processes::procfs::cgroup(std::process::id()).expect("every process is in one");
     let seconds = unique_seconds();
     let folder = tempfile::tempdir().expect("a folder");
     let sleep = Running::new(Command::new(program("sleep")).arg(&seconds));

@@ -8,12 +8,10 @@ pub mod deadline;
 mod family;
 pub mod flags;
 pub mod git;
+mod handles;
 mod holders;
 pub mod http;
-pub mod pid_file;
 pub mod process;
-mod procfs;
-mod selector;
 pub mod service;
 
 #[cfg(test)]

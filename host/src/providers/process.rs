@@ -7,10 +7,8 @@
 
 use super::{
     Deadline, TimedOut,
-    family::{self, Family, Member},
-    pid_file::PidFileError,
-    procfs,
-    selector::Selector,
+    family::{Family, Member},
+    handles,
 };
 use rustix::process::Signal;
 use std::{
@@ -21,9 +19,10 @@ use std::{
     time::Duration,
 };
 use unship_policy::meaning::SelectorMeaning;
+use unship_processes::{Found, LookError, Selector, procfs};
 
 pub use super::holders::{Holders, HoldersError, holders};
-pub use super::procfs::ProcessInfo;
+pub use unship_processes::ProcessInfo;
 
 /// How long a killed process may take to be gone.
 const KILL_TIME: Duration = Duration::from_secs(5);
@@ -39,16 +38,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum ProcessError {
-    #[error("the selector names neither an executable, arguments nor a control group, so it would mean every process")]
-    SelectsAll,
-    #[error("there is no user `{user}` in /etc/passwd; a user of another directory is named by number")]
-    NoUser { user: String },
     #[error(transparent)]
-    PidFile(#[from] PidFileError),
-    #[error(
-        "process {process} has the selector's arguments, but its executable cannot be read; it takes the rights of its user"
-    )]
-    Uninspectable { process: ProcessInfo },
+    Look(#[from] LookError),
     #[error("process {process} cannot be signalled: {source}")]
     NotSignalled { process: ProcessInfo, source: io::Error },
     #[error("still there after SIGKILL: {}", listed(.processes))]
@@ -72,22 +63,9 @@ fn listed(processes: &[ProcessInfo]) -> String {
 /// [`ProcessError`]. A process that has the arguments, but whose executable may not be read, is an error: it could be
 /// meant. With a selector of an executable alone, other users' processes that cannot be read are left out.
 pub fn list(site: &Path, selector: &SelectorMeaning, deadline: Deadline) -> Result<Vec<ProcessInfo>, ProcessError> {
-    let mut found = BTreeMap::new();
-    let mut roots = Vec::new();
-    let meant = Selector::new(site, selector)?;
-    for pid in procfs::pids()? {
-        deadline.check("looking for processes")?;
-        if let Some((stat, process)) = meant.matches(pid)? {
-            roots.push(stat);
-            found.insert(pid, process);
-        }
-    }
-    if selector.tree && !roots.is_empty() {
-        for stat in family::started_by(&procfs::stats()?, &roots, meant.spared()) {
-            found.entry(stat.pid).or_insert_with(|| procfs::info(&stat, &procfs::arguments(stat.pid)));
-        }
-    }
-    Ok(found.into_values().collect())
+    let found =
+        unship_processes::list(site, selector, || Ok::<(), ProcessError>(deadline.check("looking for processes")?))?;
+    Ok(found.into_iter().map(|found| found.info).collect())
 }
 
 /// SIGTERM, the selector's grace, SIGKILL, for all that `selector` means; also for those that appear meanwhile. Returns
@@ -139,14 +117,14 @@ pub(super) fn stop_one(
     deadline: Deadline,
 ) -> Result<Option<ProcessInfo>, ProcessError> {
     let selector = Selector::new(site, meaning)?;
-    let Some((_, process)) = selector.matches(pid)? else { return Ok(None) };
-    let stopped = stop_these(&selector, meaning, &[process], deadline, |_| ())?;
+    let Some(found) = selector.matches(pid)? else { return Ok(None) };
+    let stopped = stop_these(&selector, meaning, &[found.info], deadline, |_| ())?;
     Ok(stopped.into_iter().find(|process| process.pid == pid))
 }
 
 /// The process `pid` if `meaning` means it.
 pub(super) fn find(site: &Path, meaning: &SelectorMeaning, pid: u32) -> Result<Option<ProcessInfo>, ProcessError> {
-    Ok(Selector::new(site, meaning)?.matches(pid)?.map(|(_, process)| process))
+    Ok(Selector::new(site, meaning)?.matches(pid)?.map(|found| found.info))
 }
 
 /// Stops those of `processes` that are still meant, with `tree` all that they started too. `before_handle` is called with
@@ -162,9 +140,9 @@ fn stop_these(
         Stopping { family: Family::sparing(selector.spared().to_vec()), tree: meaning.tree, names: BTreeMap::new() };
     for process in processes {
         before_handle(process.pid);
-        let Some(handle) = procfs::handle(process.pid)? else { continue };
-        if let Some((stat, now)) = selector.matches(process.pid)?
-            && now.start_time == process.start_time
+        let Some(handle) = handles::handle(process.pid)? else { continue };
+        if let Some(Found { stat, .. }) = selector.matches(process.pid)?
+            && stat.start_time == process.start_time
         {
             stopping.family.add(stat, handle);
         }
@@ -197,7 +175,7 @@ impl Stopping {
                 let process =
                     self.names.entry(stat.pid).or_insert_with(|| procfs::info(stat, &procfs::arguments(stat.pid)));
                 for signal in signals {
-                    procfs::signal(handle, *signal)
+                    handles::signal(handle, *signal)
                         .map_err(|source| ProcessError::NotSignalled { process: process.clone(), source })?;
                 }
             }
@@ -213,7 +191,7 @@ impl Stopping {
     }
 
     fn gone(&self, until: Deadline) -> io::Result<Vec<bool>> {
-        procfs::wait_gone(self.family.members().map(|member| &member.handle), until)
+        handles::wait_gone(self.family.members().map(|member| &member.handle), until)
     }
 
     fn alive(&self) -> io::Result<Vec<ProcessInfo>> {

@@ -59,8 +59,8 @@ fn a_selector_means_what_it_says_and_no_more() {
 #[test]
 fn a_selector_of_nothing_means_nobody() {
     let all = selector(None, &[]);
-    assert!(matches!(list(site().path(), &all, ample()), Err(ProcessError::SelectsAll)));
-    assert!(matches!(stop(site().path(), &all, ample()), Err(ProcessError::SelectsAll)));
+    assert!(matches!(list(site().path(), &all, ample()), Err(ProcessError::Look(LookError::SelectsAll))));
+    assert!(matches!(stop(site().path(), &all, ample()), Err(ProcessError::Look(LookError::SelectsAll))));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn a_process_of_another_user_is_not_overlooked() {
     let meaning = selector(Some(&own), &[&seconds]);
     let mut seen = None;
     until(|| match list(site.path(), &meaning, ample()) {
-        Err(ProcessError::Uninspectable { process }) => process.pid == closed.pid(),
+        Err(ProcessError::Look(LookError::Uninspectable { process })) => process.pid == closed.pid(),
         _ => false,
     });
     seen.replace(list(site.path(), &selector(Some(&own), &[]), ample()).expect("is left out"));

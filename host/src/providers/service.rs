@@ -9,7 +9,6 @@ mod pm2;
 use super::{
     Deadline,
     command::{self, Capture, CommandError, Job, Reach},
-    pid_file::PidFileError,
     process::{ProcessError, ProcessInfo},
 };
 use std::{
@@ -18,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 use unship_policy::meaning::{ServiceManager, ServiceMeaning};
+use unship_processes::pid_file::PidFileError;
 
 pub use pm2::Pm2Error;
 

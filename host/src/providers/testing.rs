@@ -101,9 +101,9 @@ pub fn until(condition: impl Fn() -> bool) {
 
 /// Whether a process lives that has `argument`.
 pub fn lives(argument: &str) -> bool {
-    let has = |pid| super::procfs::arguments(pid).iter().any(|a| a == argument.as_bytes());
-    let alive = |pid| super::procfs::stat(pid).is_some_and(|stat| !stat.is_no_program);
-    super::procfs::pids().expect("can be listed").into_iter().any(|pid| has(pid) && alive(pid))
+    let has = |pid| unship_processes::procfs::arguments(pid).iter().any(|a| a == argument.as_bytes());
+    let alive = |pid| unship_processes::procfs::stat(pid).is_some_and(|stat| !stat.is_no_program);
+    unship_processes::procfs::pids().expect("can be listed").into_iter().any(|pid| has(pid) && alive(pid))
 }
 
 /// Kills whoever has one of these arguments when the test ends, however it ends.
@@ -111,10 +111,11 @@ pub struct Sweep(pub Vec<String>);
 
 impl Drop for Sweep {
     fn drop(&mut self) {
-        for pid in super::procfs::pids().unwrap_or_default() {
-            let has = super::procfs::arguments(pid).iter().any(|a| self.0.iter().any(|word| a == word.as_bytes()));
-            if let (true, Ok(Some(handle))) = (has, super::procfs::handle(pid)) {
-                let _ = super::procfs::signal(&handle, rustix::process::Signal::KILL);
+        for pid in unship_processes::procfs::pids().unwrap_or_default() {
+            let has =
+                unship_processes::procfs::arguments(pid).iter().any(|a| self.0.iter().any(|word| a == word.as_bytes()));
+            if let (true, Ok(Some(handle))) = (has, super::handles::handle(pid)) {
+                let _ = super::handles::signal(&handle, rustix::process::Signal::KILL);
             }
         }
     }

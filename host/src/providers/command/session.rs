@@ -4,7 +4,7 @@ use super::Reach;
 use crate::providers::{
     Deadline,
     family::{Family, Member},
-    procfs,
+    handles,
 };
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use std::{
@@ -66,13 +66,13 @@ impl Session {
                 // A signal to the group meets also those that are being forked just now.
                 let _ = kill_process_group(self.pid, signal);
                 for Member { stat, handle } in family.members().filter(|member| member.stat.group != self.pid()) {
-                    if procfs::signal(handle, signal).is_err() {
+                    if handles::signal(handle, signal).is_err() {
                         tracing::warn!(pid = stat.pid, "a process of a command cannot be killed");
                     }
                 }
                 let handles = family.members().map(|member| &member.handle);
                 let round = if signal == Signal::TERM { until } else { until.min(Duration::from_millis(100)) };
-                match procfs::wait_gone(handles, round) {
+                match handles::wait_gone(handles, round) {
                     Ok(gone) if gone.contains(&false) => {}
                     Ok(_) if !self.find_members(&mut family) => return,
                     Ok(_) => {}

@@ -8,10 +8,11 @@ use super::{ServiceChange, ServiceError, ServiceStatus, job};
 use crate::providers::{
     Deadline,
     command::{self, Capture, Job},
-    pid_file, process,
+    process,
 };
 use std::path::Path;
 use unship_policy::meaning::{PidFileManager, ServiceMeaning};
+use unship_processes::pid_file;
 
 pub(super) fn look(site: &Path, manager: &PidFileManager) -> Result<ServiceStatus, ServiceError> {
     let PidFileManager { pid_file, selector, .. } = manager;

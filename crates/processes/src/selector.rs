@@ -1,9 +1,9 @@
 //! Who a selector of the policy means: everything that it says must hold for one process, looked at twice.
 
-use super::{
-    pid_file,
-    process::ProcessError,
-    procfs::{self, ProcessInfo, Stat},
+use crate::{
+    Found,
+    pid_file::{self, PidFileError},
+    procfs::{self, ProcessInfo},
 };
 use std::{
     fs, io,
@@ -13,8 +13,26 @@ use std::{
 use unship_policy::meaning::SelectorMeaning;
 use unship_rollback::machine;
 
+/// Why it cannot be said who is meant.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
+pub enum LookError {
+    #[error("the selector names neither an executable, arguments nor a control group, so it would mean every process")]
+    SelectsAll,
+    #[error("there is no user `{user}` in /etc/passwd; a user of another directory is named by number")]
+    NoUser { user: String },
+    #[error(transparent)]
+    PidFile(#[from] PidFileError),
+    #[error(
+        "process {process} has the selector's arguments, but its executable cannot be read; it takes the rights of its user"
+    )]
+    Uninspectable { process: ProcessInfo },
+    #[error("cannot look at processes: {0}")]
+    Io(#[from] io::Error),
+}
+
 /// A selector made ready for this site, as it is now.
-pub(super) struct Selector<'m> {
+pub struct Selector<'m> {
     exe: Option<Executable>,
     args: &'m [String],
     any_arg: &'m [String],
@@ -34,9 +52,13 @@ struct Executable {
 }
 
 impl<'m> Selector<'m> {
-    pub(super) fn new(site: &Path, meaning: &'m SelectorMeaning) -> Result<Selector<'m>, ProcessError> {
+    /// Looks up what `meaning` refers to: its executable, its user, what its pid file claims.
+    ///
+    /// # Errors
+    /// [`LookError`], also when it would mean every process.
+    pub fn new(site: &Path, meaning: &'m SelectorMeaning) -> Result<Selector<'m>, LookError> {
         if meaning.exe.is_none() && meaning.args.is_empty() && meaning.cgroup.is_none() {
-            return Err(ProcessError::SelectsAll);
+            return Err(LookError::SelectsAll);
         }
         let exe = match &meaning.exe {
             Some(exe) => {
@@ -55,12 +77,15 @@ impl<'m> Selector<'m> {
     }
 
     /// Those that are never meant.
-    pub(super) fn spared(&self) -> &[u32] {
+    pub fn spared(&self) -> &[u32] {
         &self.spared
     }
 
     /// The process `pid`, if it is alive and meant.
-    pub(super) fn matches(&self, pid: u32) -> Result<Option<(Stat, ProcessInfo)>, ProcessError> {
+    ///
+    /// # Errors
+    /// [`LookError::Uninspectable`] when it cannot be told.
+    pub fn matches(&self, pid: u32) -> Result<Option<Found>, LookError> {
         if self.spared.contains(&pid) || self.pid.as_ref().is_some_and(|claimed| claimed.0 != Some(pid)) {
             return Ok(None);
         }
@@ -75,9 +100,9 @@ impl<'m> Selector<'m> {
             return Ok(None);
         }
         match is_meant {
-            Ok(true) => Ok(Some((stat, procfs::info(&stat, &arguments)))),
+            Ok(true) => Ok(Some(Found { stat, info: procfs::info(&stat, &arguments) })),
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied && !self.args.is_empty() => {
-                Err(ProcessError::Uninspectable { process: procfs::info(&stat, &arguments) })
+                Err(LookError::Uninspectable { process: procfs::info(&stat, &arguments) })
             }
             Ok(false) | Err(_) => Ok(None),
         }
@@ -124,7 +149,7 @@ impl Executable {
 }
 
 /// A user's number, by `/etc/passwd` where it is a name.
-fn user_number(user: &str) -> Result<u32, ProcessError> {
+fn user_number(user: &str) -> Result<u32, LookError> {
     if let Ok(number) = user.parse() {
         return Ok(number);
     }
@@ -133,7 +158,7 @@ fn user_number(user: &str) -> Result<u32, ProcessError> {
         let mut fields = line.split(':');
         (fields.next() == Some(user)).then(|| fields.nth(1)?.parse().ok()).flatten()
     });
-    number.ok_or_else(|| ProcessError::NoUser { user: user.to_owned() })
+    number.ok_or_else(|| LookError::NoUser { user: user.to_owned() })
 }
 
 /// Pid 1, this process and those it descends from.

@@ -3,21 +3,11 @@
 //! A pid alone names nobody for long. What is read in several pieces is framed by two looks at the start time, so that
 //! it belongs to one process.
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
-    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
-};
 use std::{
-    fs, io,
-    io::Read,
-    os::fd::{AsFd, OwnedFd},
+    fs,
+    io::{self, Read as _},
 };
-
-use super::Deadline;
-use unship_rollback::machine;
-
-pub(super) use unship_rollback::machine::ProcessStat as Stat;
+use unship_rollback::machine::{self, ProcessStat};
 
 /// Longest command line that is looked at, in bytes (Linux allows about 2 MiB of arguments by default).
 const CMDLINE_BYTES_MAX: u64 = 4 << 20;
@@ -42,12 +32,12 @@ impl std::fmt::Display for ProcessInfo {
 }
 
 /// The process, as everybody may see it. `None` when it is gone.
-pub(super) fn stat(pid: u32) -> Option<Stat> {
-    Stat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+pub fn stat(pid: u32) -> Option<ProcessStat> {
+    ProcessStat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// All pids, the host's own included. Threads are not listed.
-pub(super) fn pids() -> io::Result<Vec<u32>> {
+pub fn pids() -> io::Result<Vec<u32>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         found.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
@@ -56,12 +46,12 @@ pub(super) fn pids() -> io::Result<Vec<u32>> {
 }
 
 /// All processes that are programs and alive, threads of the kernel left out.
-pub(super) fn stats() -> io::Result<Vec<Stat>> {
+pub fn stats() -> io::Result<Vec<ProcessStat>> {
     Ok(pids()?.into_iter().filter_map(stat).filter(|stat| !stat.is_no_program).collect())
 }
 
 /// Real, effective, saved and file system user ids. `None` when the process is gone.
-pub(super) fn users(pid: u32) -> Option<[u32; 4]> {
+pub fn users(pid: u32) -> Option<[u32; 4]> {
     let status = fs::read(format!("/proc/{pid}/status")).ok()?;
     // The program's own name stands in the first line, with its line breaks escaped.
     let line = status.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
@@ -70,7 +60,7 @@ pub(super) fn users(pid: u32) -> Option<[u32; 4]> {
 }
 
 /// Path of the control group: of the unified hierarchy, or of systemd's where there is none.
-pub(super) fn cgroup(pid: u32) -> Option<String> {
+pub fn cgroup(pid: u32) -> Option<String> {
     cgroup_of(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
 }
 
@@ -81,7 +71,7 @@ fn cgroup_of(text: &str) -> Option<String> {
 }
 
 /// The arguments, the program's own name first. Empty when the process is gone.
-pub(super) fn arguments(pid: u32) -> Vec<Vec<u8>> {
+pub fn arguments(pid: u32) -> Vec<Vec<u8>> {
     let mut line = Vec::new();
     let read = fs::File::open(format!("/proc/{pid}/cmdline"))
         .and_then(|file| file.take(CMDLINE_BYTES_MAX).read_to_end(&mut line));
@@ -91,7 +81,8 @@ pub(super) fn arguments(pid: u32) -> Vec<Vec<u8>> {
     machine::arguments(&line).into_iter().map(<[u8]>::to_vec).collect()
 }
 
-pub(super) fn info(stat: &Stat, arguments: &[Vec<u8>]) -> ProcessInfo {
+/// The process as people may see it.
+pub fn info(stat: &ProcessStat, arguments: &[Vec<u8>]) -> ProcessInfo {
     let shown = unship_rollback::neutralise_bytes(&arguments.join(&b' '));
     let mut chars = shown.chars();
     let mut command_line: String = chars.by_ref().take(SHOWN_CHARS_MAX).collect();
@@ -102,61 +93,8 @@ pub(super) fn info(stat: &Stat, arguments: &[Vec<u8>]) -> ProcessInfo {
 }
 
 /// Whether this reader sees other people's processes at all: `hidepid` hides even pid 1.
-pub(super) fn all_visible() -> bool {
+pub fn all_visible() -> bool {
     fs::symlink_metadata("/proc/1").is_ok()
-}
-
-/// A handle that stays with its process, whoever gets the pid next. `None` when there is no such process.
-pub(super) fn handle(pid: u32) -> io::Result<Option<OwnedFd>> {
-    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
-    match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(fd) => Ok(Some(fd)),
-        // EINVAL: a thread that leads no process.
-        Err(Errno::SRCH | Errno::INVAL) => Ok(None),
-        Err(e) => Err(e.into()),
-    }
-}
-
-/// Sends `signal`; a process that is gone already is no error.
-pub(super) fn signal(handle: &OwnedFd, signal: Signal) -> io::Result<()> {
-    match pidfd_send_signal(handle, signal) {
-        Ok(()) | Err(Errno::SRCH) => Ok(()),
-        Err(e) => Err(e.into()),
-    }
-}
-
-/// Waits until every process is gone or the deadline comes; answers for each whether it is gone.
-pub(super) fn wait_gone<'fd>(handles: impl Iterator<Item = &'fd OwnedFd>, deadline: Deadline) -> io::Result<Vec<bool>> {
-    let handles: Vec<&OwnedFd> = handles.collect();
-    let mut gone = vec![false; handles.len()];
-    loop {
-        let waiting: Vec<usize> = (0..handles.len()).filter(|i| !gone[*i]).collect();
-        if waiting.is_empty() {
-            return Ok(gone);
-        }
-        let mut polled: Vec<_> =
-            waiting.iter().map(|i| PollFd::from_borrowed_fd(handles[*i].as_fd(), PollFlags::IN)).collect();
-        let is_over = deadline.remaining().is_zero();
-        poll_until(&mut polled, deadline)?;
-        for (i, fd) in waiting.iter().zip(&polled) {
-            gone[*i] = !fd.revents().is_empty();
-        }
-        if is_over {
-            return Ok(gone);
-        }
-    }
-}
-
-/// `poll` that an interrupting signal does not end. Returns at the deadline without any event.
-pub(super) fn poll_until(fds: &mut [PollFd<'_>], deadline: Deadline) -> io::Result<()> {
-    loop {
-        let left = Timespec::try_from(deadline.remaining()).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 });
-        match poll(fds, Some(&left)) {
-            Ok(_) => return Ok(()),
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -165,8 +103,8 @@ mod tests {
 
     #[test]
     fn a_program_name_made_to_confuse_is_read_over() {
-        let stat = Stat::parse(b"42 (x) S 1 (y z)) R 7 8 9 0 -1 4194304 1 1 1 1 1 1 1 1 20 0 3 0 123456 1 1\n");
-        let expected = Stat {
+        let stat = ProcessStat::parse(b"42 (x) S 1 (y z)) R 7 8 9 0 -1 4194304 1 1 1 1 1 1 1 1 20 0 3 0 123456 1 1\n");
+        let expected = ProcessStat {
             pid: 42,
             parent: 7,
             group: 8,
@@ -176,10 +114,14 @@ mod tests {
             is_no_program: false,
         };
         assert_eq!(stat, Some(expected));
-        assert_eq!(Stat::parse(b"42 (x"), None);
+        assert_eq!(ProcessStat::parse(b"42 (x"), None);
         let zombie = |threads| format!("42 (x) Z 7 8 9 0 -1 0 1 1 1 1 1 1 1 1 20 0 {threads} 0 5 1 1");
-        assert_eq!(Stat::parse(zombie(1).as_bytes()).map(|s| s.is_no_program), Some(true));
-        assert_eq!(Stat::parse(zombie(2).as_bytes()).map(|s| s.is_no_program), Some(false), "its threads live on");
+        assert_eq!(ProcessStat::parse(zombie(1).as_bytes()).map(|s| s.is_no_program), Some(true));
+        assert_eq!(
+            ProcessStat::parse(zombie(2).as_bytes()).map(|s| s.is_no_program),
+            Some(false),
+            "its threads live on"
+        );
     }
 
     #[test]
@@ -197,6 +139,5 @@ mod tests {
         assert!(!arguments(own.pid).is_empty() && cgroup(own.pid).is_some());
         assert_eq!(users(own.pid).map(|ids| ids[1]), Some(rustix::process::geteuid().as_raw()));
         assert_eq!(arguments(u32::MAX), Vec::<Vec<u8>>::new());
-        assert!(handle(u32::MAX).expect("no error").is_none());
     }
 }

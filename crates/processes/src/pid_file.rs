@@ -18,7 +18,7 @@ pub struct PidFileError {
 }
 
 /// The pid that the file claims; `None` when there is no file. Only a regular file in the site is read, through no symlink.
-pub(super) fn read(site: &Path, pid_file: &str) -> Result<Option<u32>, PidFileError> {
+pub fn read(site: &Path, pid_file: &str) -> Result<Option<u32>, PidFileError> {
     let distrust = |why: String| PidFileError { path: pid_file.to_owned(), why };
     let failed = |e: io::Error| distrust(e.to_string());
     let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
