@@ -108,6 +108,8 @@ version keys and kinds of lines are added, never renamed or removed: skip what y
 - `verdict` is `null` where no verification ran, `reason` where all went well.
 - `items` counts a run's checklist, `items_open` what nobody looked at yet; of an `item`, `by` is who looked, as they say, and
   `noted_by` the user who wrote it down. `need` lines are in plans of stories with `needs-first`.
+- Of a `feed` of `triggers look`, `told` is whether others send its samples, `samples` what the look gave, and `trouble` why it gave
+  nothing, or `null`.
 - `story` is `null` for the general triggers of the site. Of `triggers backtest`, `answer` says from when on a rule answers
   `ok`, `breach`, `no-data` or `error`, `transition` what the trigger did (`kind`: `pending`, `not-pending`, `fired`, `suppressed`,
   `cleared`), and `backtest` what came of one rule. A value that is not finite is `null`.
@@ -147,6 +149,7 @@ fn the_json_lines_are_as_documented() {
     let data = site.outside().join("data.om");
     fs::write(&data, "duckdb_corruption 0 1\nduckdb_corruption 1 2\nduckdb_corruption 0 3\n# EOF\n").expect("written");
     let _ = run("triggers explain", 0, &["triggers", "explain", "1.3"]);
+    let _ = run("triggers look", 1, &["triggers", "look", "1.3"]);
     let _ = run("triggers test", 1, &["triggers", "test"]);
     let _ = run("triggers backtest", 0, &["triggers", "backtest", "1.3", &text(&data)]);
     let _ = run("plan", 0, &["plan", "1.3"]);

@@ -1,5 +1,6 @@
 //! The practice site with real parts (`cargo xtask site DIR --real`): Node services under pm2, Python, dbt, DuckDB, git.
 
+mod feeds;
 mod site;
 mod stories;
 
@@ -183,4 +184,8 @@ fn held(pid: u32, dir: &Path) -> Vec<PathBuf> {
     let handles = fs::read_dir(format!("/proc/{pid}/fd")).expect("its handles");
     let targets = handles.filter_map(|handle| fs::read_link(handle.ok()?.path()).ok());
     targets.filter(|target| target.starts_with(dir)).collect()
+}
+
+fn kill(pid: u32) {
+    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill").success());
 }

@@ -1,8 +1,8 @@
 //! The site itself: its parts are what they are called, and its scripts do what they say.
 
-use super::{KEY, Real, held, wait};
+use super::{KEY, Real, held, kill, wait};
 use crate::support::{Ran, Site, xtask};
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 const FLAGS: &str = "config/feature-flags.yaml";
 const SERVICES: [&str; 4] = ["core", "analytics", "ingestion", "api"];
@@ -29,36 +29,6 @@ fn services_answer_from_the_sites_files_and_nothing_is_open_without_a_key() {
     );
     let _ = site.npm("restart:services", &[]).exits(0);
     assert_eq!(site.get("api", "/analytics", None).status, 200, "what is open is what the file says");
-}
-
-#[test]
-fn what_the_shipped_feeds_ask_answers_and_their_commands_say_what_is_wanted() {
-    let site = Real::with(&["1.2", "1.3", "1.5", "1.6", "1.7"]);
-    let policy: toml::Table = site.read("policies/site.toml").parse().expect("TOML");
-    let feeds = policy["feeds"].as_table().expect("feeds");
-    let of = |kind: &str, key: &str| {
-        let of_kind = feeds.values().filter(|feed| feed["kind"].as_str() == Some(kind)).map(|feed| feed[key].clone());
-        of_kind.collect::<Vec<_>>()
-    };
-    let urls = of("http-probe", "url");
-    assert_eq!(urls.len(), 6);
-    for url in urls.iter().filter_map(toml::Value::as_str) {
-        let (address, path) = url.strip_prefix("http://").and_then(|url| url.split_once('/')).expect("a URL");
-        assert_eq!(super::get(address, &format!("/{path}"), None).status, 200, "{url}");
-    }
-    // What the last run of the tests left, and what was seen before: only they can be missing here.
-    site.write(
-        "run/test-results.json",
-        "{\"testResults\":[{\"name\":\"tests/integration/a\",\"assertionResults\":[{\"status\":\"passed\"}]}]}",
-    );
-    let _ = site.tool("bin/node", &["scripts/ingestion-stats.js", "rate"]).exits(1).says("there is no rate yet");
-    let commands = of("command", "argv");
-    assert_eq!(commands.len(), 8);
-    for argv in commands {
-        let argv: Vec<&str> = argv.as_array().expect("words").iter().filter_map(toml::Value::as_str).collect();
-        let said = site.tool(argv[0], &argv[1..]).exits(0).stdout;
-        assert!(said.is_empty() || said.trim().parse::<f64>().is_ok_and(f64::is_finite), "{argv:?}: {said:?}");
-    }
 }
 
 #[test]
@@ -188,8 +158,4 @@ fn what_cannot_be_laid_out_says_why_and_leaves_nothing_running() {
     let failed = Ran::of(&mut lay_out).exits(1).says("cannot be installed. Nothing half done is left");
     let _ = failed.says("run the same command again");
     assert_eq!(fs::read_dir(cache.join("real")).expect("the cache").count(), 0, "nothing half done");
-}
-
-fn kill(pid: u32) {
-    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill").success());
 }

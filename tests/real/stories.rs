@@ -14,7 +14,20 @@ use std::{
 };
 
 /// What services, pm2, dbt, Dagster and git write themselves. Of the repository git is asked instead.
-const LIVE: &[&str] = &["run", ".pm2", ".git", "warehouse", ".dagster"];
+const LIVE: &[&str] = &[
+    "run",
+    ".pm2",
+    ".git",
+    "warehouse",
+    ".dagster",
+    "logs/analytics.log",
+    "logs/api.log",
+    "logs/auth.log",
+    "logs/dagster.log",
+    "logs/eda.log",
+    "logs/security.log",
+    "logs/services.log",
+];
 /// Set it to repeat what a test printed.
 const SEED: &str = "UNSHIP_KILL_SEED";
 const KILLS: usize = 3;

@@ -3,6 +3,7 @@
 
 use crate::{
     FileError, HttpUrl, Name,
+    meaning::SelectorMeaning,
     tables::{apart, duration, name, relative_file},
 };
 use serde::Deserialize;
@@ -23,21 +24,17 @@ pub struct Feed {
 /// What a feed looks at, and which number of it is the sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeedSource {
-    /// Bytes of memory that the processes of this executable and these arguments hold together.
+    /// Bytes of memory that these processes hold together.
     ProcessMemory {
-        /// The executable, as a selector of processes has it. `None`: any.
-        exe: Option<String>,
-        /// Arguments that must stand next to each other in the command line.
-        args: Vec<String>,
+        /// Those of the site's `[processes]`, or of the executable and the arguments that the feed itself names.
+        who: SelectorMeaning,
     },
     /// The machine's memory that is in use, as a ratio.
     HostMemory,
-    /// 1 when a process of this executable and these arguments lives, else 0.
+    /// 1 when one of these processes lives, else 0.
     ProcessAlive {
         /// As for `ProcessMemory`.
-        exe: Option<String>,
-        /// As for `ProcessMemory`.
-        args: Vec<String>,
+        who: SelectorMeaning,
     },
     /// How often pm2 has started this service again: a counter.
     Pm2Restarts {
@@ -125,6 +122,9 @@ pub enum FeedSource {
         timeout: Duration,
         /// Which number of it.
         value: CommandValue,
+        /// For [`CommandValue::Failed`], the exit statuses by which it says so: by any other than these and 0, and where it does
+        /// not end in time, it says nothing. Empty: all but 0 and in time is a failure.
+        fails_with: Vec<i32>,
     },
     /// How many lines of a log hold this text: a counter.
     LogCount {
@@ -175,7 +175,7 @@ pub enum FileValue {
 /// A number of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandValue {
-    /// 1 when it ended otherwise than with status 0, or not in time; else 0.
+    /// 1 when it failed, 0 when it ended with status 0.
     Failed,
     /// The number that it printed.
     Printed,
@@ -189,6 +189,7 @@ pub(crate) struct RawFeed {
     kind: Spanned<String>,
     metric: Spanned<String>,
     every: Option<Spanned<String>>,
+    process: Option<Spanned<String>>,
     exe: Option<Spanned<String>>,
     args: Option<Spanned<Vec<String>>>,
     service: Option<Spanned<String>>,
@@ -205,6 +206,8 @@ pub(crate) struct RawFeed {
     labels: Option<Spanned<BTreeMap<Spanned<String>, Spanned<String>>>>,
     query: Option<Spanned<String>>,
     alert: Option<Spanned<String>>,
+    #[serde(rename = "fails-with")]
+    fails_with: Option<Spanned<Vec<i32>>>,
 }
 
 /// How often a feed looks.
@@ -217,9 +220,9 @@ const TEXT_BYTES_MAX: usize = 4096;
 
 /// Kind, the keys that it uses beside `kind` and `metric`. What is behind `?` may be left out.
 const KINDS: &[(&str, &[&str])] = &[
-    ("process-memory", &["every", "exe?", "args?"]),
+    ("process-memory", &["every", "process?", "exe?", "args?"]),
     ("host-memory", &["every"]),
-    ("process-alive", &["every", "exe?", "args?"]),
+    ("process-alive", &["every", "process?", "exe?", "args?"]),
     ("pm2-restarts", &["every", "service", "home?", "program?"]),
     ("dbt-results", &["every", "file", "value"]),
     ("build-status", &["every", "file"]),
@@ -230,13 +233,16 @@ const KINDS: &[(&str, &[&str])] = &[
     ("prometheus", &["every", "url", "timeout", "query"]),
     ("alertmanager", &["alert", "labels?"]),
     ("file-check", &["every", "file", "value"]),
-    ("command", &["every", "argv", "timeout", "value"]),
+    ("command", &["every", "argv", "timeout", "value", "fails-with?"]),
     ("log-count", &["every", "file", "contains"]),
     ("push", &[]),
 ];
 
-/// The feeds of a site, by name.
-pub(crate) fn feeds(raw: &BTreeMap<Spanned<String>, RawFeed>) -> Result<BTreeMap<Name, Feed>, FileError> {
+/// The feeds of a site, by name; `processes` are the site's own.
+pub(crate) fn feeds(
+    raw: &BTreeMap<Spanned<String>, RawFeed>,
+    processes: &BTreeMap<Name, SelectorMeaning>,
+) -> Result<BTreeMap<Name, Feed>, FileError> {
     let mut all = BTreeMap::new();
     let mut metrics: BTreeMap<&str, &str> = BTreeMap::new();
     apart(raw.keys())?;
@@ -245,13 +251,13 @@ pub(crate) fn feeds(raw: &BTreeMap<Spanned<String>, RawFeed>) -> Result<BTreeMap
             let message = format!("two feeds give `{}`: this one and `{other}`", feed.metric.get_ref());
             return Err(FileError::at(feed.metric.span(), message));
         }
-        all.insert(name(key)?, feed.parse()?);
+        all.insert(name(key)?, feed.parse(processes)?);
     }
     Ok(all)
 }
 
 impl RawFeed {
-    fn parse(&self) -> Result<Feed, FileError> {
+    fn parse(&self, processes: &BTreeMap<Name, SelectorMeaning>) -> Result<Feed, FileError> {
         let kind = self.kind.get_ref().as_str();
         let Some((_, keys)) = KINDS.iter().find(|(name, _)| *name == kind) else {
             let kinds = KINDS.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
@@ -269,14 +275,8 @@ impl RawFeed {
             return Err(FileError::at(self.metric.span(), message));
         }
         let source = match kind {
-            "process-memory" => {
-                let (exe, args) = self.processes()?;
-                FeedSource::ProcessMemory { exe, args }
-            }
-            "process-alive" => {
-                let (exe, args) = self.processes()?;
-                FeedSource::ProcessAlive { exe, args }
-            }
+            "process-memory" => FeedSource::ProcessMemory { who: self.processes(processes)? },
+            "process-alive" => FeedSource::ProcessAlive { who: self.processes(processes)? },
             "host-memory" => FeedSource::HostMemory,
             "pm2-restarts" => self.pm2_restarts()?,
             "dbt-results" => FeedSource::DbtResults { file: self.file()?, value: self.value(DBT)? },
@@ -303,6 +303,7 @@ impl RawFeed {
                 argv: crate::outside::argv(self.argv.as_ref().expect("checked"))?,
                 timeout: self.timeout()?,
                 value: self.value(COMMAND)?,
+                fails_with: self.fails_with()?,
             },
             "log-count" => FeedSource::LogCount { file: self.file()?, contains: self.contains()? },
             _ => FeedSource::Push,
@@ -314,6 +315,7 @@ impl RawFeed {
     fn keys_fit(&self, kind: &str, keys: &[&str]) -> Result<(), FileError> {
         let given = [
             ("every", self.every.as_ref().map(Spanned::span)),
+            ("process", self.process.as_ref().map(Spanned::span)),
             ("exe", self.exe.as_ref().map(Spanned::span)),
             ("args", self.args.as_ref().map(Spanned::span)),
             ("service", self.service.as_ref().map(Spanned::span)),
@@ -330,6 +332,7 @@ impl RawFeed {
             ("labels", self.labels.as_ref().map(Spanned::span)),
             ("query", self.query.as_ref().map(Spanned::span)),
             ("alert", self.alert.as_ref().map(Spanned::span)),
+            ("fails-with", self.fails_with.as_ref().map(Spanned::span)),
         ];
         for (key, span) in given {
             let is_needed = keys.contains(&key);
@@ -364,16 +367,41 @@ impl RawFeed {
         Err(FileError::at(raw.span(), "a feed looks once in 100 ms to 7 d"))
     }
 
-    /// Executable and arguments, of which one at least is there.
-    fn processes(&self) -> Result<(Option<String>, Vec<String>), FileError> {
+    /// The processes of the site that it names, or those of its own executable and arguments, of which one at least is there.
+    fn processes(&self, known: &BTreeMap<Name, SelectorMeaning>) -> Result<SelectorMeaning, FileError> {
         let args = self.args.as_ref().map(|a| a.get_ref().clone()).unwrap_or_default();
         let exe = self.exe.as_ref().map(|e| e.get_ref().clone());
-        if exe.is_none() && args.is_empty() {
-            let message = format!("a `{}` feed with neither `exe` nor `args` means every process", self.kind.get_ref());
-            return Err(FileError::at(self.kind.span(), message)
-                .help("name the executable, or arguments that only the meant process has"));
+        if let Some(raw) = &self.process {
+            if exe.is_some() || !args.is_empty() {
+                let message = "`process` says which are meant: `exe` and `args` stand there without it only";
+                return Err(FileError::at(raw.span(), message));
+            }
+            return known.get(&name(raw)?).cloned().ok_or_else(|| {
+                let names = known.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+                FileError::at(raw.span(), format!("this file has no `[processes.{}]`", raw.get_ref()))
+                    .help(if names.is_empty() { "it has none at all".to_owned() } else { format!("it has {names}") })
+            });
         }
-        Ok((exe, args))
+        if exe.is_none() && args.is_empty() {
+            let kind = self.kind.get_ref();
+            let message = format!("a `{kind}` feed with neither `process` nor `exe` nor `args` means every process");
+            return Err(FileError::at(self.kind.span(), message)
+                .help("name one of `[processes]`, the executable, or arguments that only the meant process has"));
+        }
+        Ok(SelectorMeaning { exe, args, ..SelectorMeaning::default() })
+    }
+
+    /// The exit statuses by which a command says that what it looks at failed.
+    fn fails_with(&self) -> Result<Vec<i32>, FileError> {
+        let Some(raw) = &self.fails_with else { return Ok(Vec::new()) };
+        if self.value.as_ref().is_none_or(|value| value.get_ref() != "failed") {
+            return Err(FileError::at(raw.span(), "`fails-with` means something to the value `failed` alone"));
+        }
+        let statuses = raw.get_ref();
+        if statuses.is_empty() || statuses.iter().any(|status| !(1..=255).contains(status)) {
+            return Err(FileError::at(raw.span(), "one exit status or more is wanted here, each from 1 to 255"));
+        }
+        Ok(statuses.clone())
     }
 
     fn pm2_restarts(&self) -> Result<FeedSource, FileError> {

@@ -235,7 +235,7 @@ pub struct GitMeaning {
 }
 
 /// Which processes a name means. All that is said must hold for one; at least one of `exe`, `args` and `cgroup` is said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SelectorMeaning {
     /// The executable, as `/proc/PID/exe` has it: absolute, or relative to the site. `None`: any.
     pub exe: Option<String>,

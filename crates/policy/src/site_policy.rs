@@ -120,14 +120,15 @@ impl SitePolicy {
             git: &raw.git,
             safety: &raw.safety,
         };
+        let definitions = definitions.parse()?;
         Ok(SitePolicy {
             name: raw.site.name,
             bundles: bundles.clone(),
             rehearsal: raw.site.rehearsal,
             keep_images: raw.site.keep_images.as_ref().map_or(Ok(KEEP_IMAGES), duration)?,
-            definitions: definitions.parse()?,
+            feeds: feeds(&raw.feeds, &definitions.processes)?,
+            definitions,
             limits: raw.limits.over(&Limits::default())?,
-            feeds: feeds(&raw.feeds)?,
             triggers: triggers(&raw.trigger, true)?,
             post_mortem: raw
                 .post_mortem

@@ -7,6 +7,7 @@ use crate::{
     power::{NamedPower, Power},
     tables::Definitions,
 };
+use std::fmt;
 
 /// What a person wants to know before anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -212,6 +213,12 @@ fn service(meaning: &ServiceMeaning, actions: &[&str]) -> Vec<String> {
             lines.extend(manager.healthy.iter().map(|healthy| format!("asked by: {}", line(healthy))));
             lines
         }
+    }
+}
+
+impl fmt::Display for SelectorMeaning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&selector(self))
     }
 }
 

@@ -11,6 +11,7 @@ mod clock;
 mod credential;
 mod door;
 mod look;
+mod once;
 mod plan;
 mod pool;
 mod push;
@@ -24,6 +25,7 @@ pub use budget::{AHEAD_MAX_MS, BEHIND_MAX_MS, Refusal, SAMPLES_AT_ONCE, SAMPLES_
 pub use clock::Clock;
 pub use credential::Credential;
 pub use door::SourceCounts;
+pub use once::{FeedLook, is_told, look_once};
 pub use push::{Batch, LineError, Report};
 pub use routes::{Access, router};
 pub use schedule::Schedule;

@@ -2,19 +2,19 @@
 
 use super::look::{
     Look,
-    command::CommandLook,
+    command::{CommandLook, Wish},
     file::FileCheck,
     http::HttpProbe,
     log::LogCount,
     pm2::Pm2Restarts,
-    process::{HostMemory, ProcessValue, Processes},
+    process::{self, HostMemory, ProcessValue, Processes},
     prometheus::Query,
     record::{BuildRecord, BuildValue, DbtResults},
     scrape::{Scrape, Wanted},
     tcp::TcpProbe,
 };
 use std::{collections::BTreeMap, time::Duration};
-use unship_policy::{Feed, FeedSource, Name, SitePolicy};
+use unship_policy::{CommandValue, Feed, FeedSource, Name, SitePolicy};
 
 /// How often a feed looks whose policy says nothing; a policy says it of each that looks.
 const EVERY: Duration = Duration::from_secs(15);
@@ -95,15 +95,15 @@ fn keeps(source: &FeedSource) -> bool {
             | FeedSource::DbtResults { .. }
             | FeedSource::BuildStatus { .. }
             | FeedSource::BuildDuration { .. }
+            | FeedSource::ProcessMemory { .. }
+            | FeedSource::ProcessAlive { .. }
     )
 }
 
 /// What a feed looks at, as text: the same for two feeds that can share a look.
 fn target(name: &Name, source: &FeedSource) -> String {
     match source {
-        FeedSource::ProcessMemory { exe, args } | FeedSource::ProcessAlive { exe, args } => {
-            format!("processes {exe:?} {args:?}")
-        }
+        FeedSource::ProcessMemory { who } | FeedSource::ProcessAlive { who } => process::target(who),
         FeedSource::HostMemory => format!("host-memory {name}"),
         FeedSource::Pm2Restarts { home, program, .. } => format!("pm2 {home:?} {program:?}"),
         FeedSource::DbtResults { file, .. } => format!("dbt {file:?}"),
@@ -137,13 +137,13 @@ macro_rules! all {
 /// The look that all of them share.
 fn look(sources: &[&FeedSource]) -> Box<dyn Look> {
     match sources[0].clone() {
-        FeedSource::ProcessMemory { exe, args } | FeedSource::ProcessAlive { exe, args } => {
+        FeedSource::ProcessMemory { who } | FeedSource::ProcessAlive { who } => {
             let values = wishes(sources, |source| match source {
                 FeedSource::ProcessMemory { .. } => Some(ProcessValue::Memory),
                 FeedSource::ProcessAlive { .. } => Some(ProcessValue::Alive),
                 _ => None,
             });
-            Box::new(Processes { exe, args, values })
+            Box::new(Processes { who, values })
         }
         FeedSource::HostMemory => Box::new(HostMemory),
         FeedSource::Pm2Restarts { home, program, .. } => {
@@ -180,7 +180,12 @@ fn look(sources: &[&FeedSource]) -> Box<dyn Look> {
             Box::new(FileCheck { file, values: all!(sources, FeedSource::FileCheck { value, .. } => *value) })
         }
         FeedSource::Command { argv, timeout, .. } => {
-            Box::new(CommandLook { argv, timeout, values: all!(sources, FeedSource::Command { value, .. } => *value) })
+            let wanted = all!(sources, FeedSource::Command { value, fails_with, .. } => match value {
+                CommandValue::Failed => Wish::Failed { with: fails_with.clone() },
+                CommandValue::Printed => Wish::Printed,
+                CommandValue::Seconds => Wish::Seconds,
+            });
+            Box::new(CommandLook { argv, timeout, wanted })
         }
         FeedSource::LogCount { file, .. } => {
             let texts = all!(sources, FeedSource::LogCount { contains, .. } => contains.clone());

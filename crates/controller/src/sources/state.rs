@@ -1,6 +1,6 @@
 //! What the sources know from one start of the daemon to the next.
 
-use super::look::{log::LogKept, record::RecordKept};
+use super::look::{log::LogKept, process::ProcessKept, record::RecordKept};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use unship_rollback::signal::{Millis, Series};
@@ -39,6 +39,7 @@ fn version<'de, D: serde::Deserializer<'de>>(d: D) -> Result<u32, D::Error> {
 pub(super) enum Kept {
     Log(LogKept),
     Record(RecordKept),
+    Process(ProcessKept),
 }
 
 /// Times given to pushed samples that had none. Two samples of a series at one time are one to whoever judges them, so each

@@ -1,6 +1,6 @@
 //! Commands that look, processes that are looked for, pm2's list, the machine's memory.
 
-use crate::support::{Bench, Running, until};
+use crate::support::{Bench, Running, policy, until};
 use std::{
     fs,
     os::unix::{fs::PermissionsExt as _, net::UnixListener},
@@ -8,6 +8,7 @@ use std::{
     process::Command,
     time::Instant,
 };
+use unship_controller::sources::Sources;
 
 fn command(argv: &str, timeout: &str) -> Bench {
     let of = |value: &str| {
@@ -47,6 +48,30 @@ fn a_command_gives_how_it_ended_what_it_printed_and_how_long_it_took() {
     assert!(told[0].ends_with("`bin/job` ended with status 3: broken"), "{told:?}");
     let (failed, _, _, told) = ran("kill -9 $$");
     assert!(failed == Some(1.0) && told[0].contains("ended by signal 9"), "{told:?}");
+}
+
+#[test]
+fn where_it_is_said_by_which_status_a_command_fails_any_other_says_nothing() {
+    let feed = "[feeds.check]\nkind = \"command\"\nmetric = \"damaged\"\nargv = [\"bin/job\"]\ntimeout = \"300ms\"\n\
+                value = \"failed\"\nfails-with = [2, 7]\nevery = \"1s\"\n";
+    for (script, samples, says) in [
+        ("exit 0", vec!["damaged 0"], None),
+        ("exit 2", vec!["damaged 1"], None),
+        ("exit 7", vec!["damaged 1"], None),
+        ("echo no driver >&2; exit 1", vec![], Some("`bin/job` ended with status 1: no driver")),
+        ("kill -9 $$", vec![], Some("was ended by signal 9")),
+        ("sleep 1000", vec![], Some("did not end in time, and was killed")),
+    ] {
+        let bench = Bench::new(feed);
+        write_program(&bench, "bin/job", script);
+        let (given, told) = bench.look();
+        assert_eq!(given, samples, "{script}");
+        assert!(
+            told.iter().map(String::as_str).all(|t| says.is_some_and(|says| t.contains(says))),
+            "{script}: {told:?}"
+        );
+        assert_eq!(told.len(), usize::from(says.is_some()), "{script}");
+    }
 }
 
 #[test]
@@ -121,7 +146,7 @@ fn nap(bench: &Bench, seconds: &str) -> Running {
     if !nap.exists() {
         fs::copy("/bin/sleep", &nap).expect("copied");
     }
-    let running = Running(Command::new(&nap).arg(seconds).spawn().expect("started"));
+    let running = Running::begun(Command::new(&nap).arg(seconds));
     let of = |what: &str| format!("/proc/{}/{what}", running.0.id());
     until("its own program", || fs::read_link(of("exe")).is_ok_and(|exe| exe.ends_with(Path::new("bin/nap"))));
     // The kernel shows the program a moment before its arguments.
@@ -141,18 +166,29 @@ fn a_process_is_the_one_of_its_executable_and_arguments_and_no_other() {
     };
     let bench = Bench::new(&(of("alive") + &of("memory")));
     bench.write("bin/other", "");
-    let values = |bench: &Bench| {
+    let look = |bench: &Bench| {
         let taken = bench.look_whole();
-        assert_eq!(taken.told, [] as [String; 0]);
         let of = |name: &str| taken.samples.iter().find(|(s, _)| s.metric() == name).map(|(_, s)| s.value);
-        (of("nap_alive").expect("a value"), of("nap_memory").expect("a value"))
+        (of("nap_alive").expect("a value"), of("nap_memory"), taken.told)
+    };
+    let values = |bench: &Bench| {
+        let (alive, memory, told) = look(bench);
+        assert_eq!(told, [] as [String; 0]);
+        (alive, memory.expect("a value"))
     };
     let _other = nap(&bench, "4322");
     let _elsewhere = Running(Command::new("/bin/sleep").arg("4321").spawn().expect("started"));
-    assert_eq!(values(&bench), (0.0, 0.0));
+    let (alive, memory, told) = look(&bench);
+    assert_eq!((alive, memory), (0.0, None), "of what was never seen nobody knows that it is well");
+    assert_eq!(
+        told,
+        ["alive,memory: no process was ever seen of the program bin/nap with 4321: 0 bytes would look well"]
+    );
     let first = nap(&bench, "4321");
-    let (alive, one) = values(&bench);
+    let (alive, one, told) = look(&bench);
+    let one = one.expect("a value");
     assert!(alive == 1.0 && one >= 4096.0, "{one}");
+    assert_eq!(told, ["alive,memory is well"]);
     let second = nap(&bench, "4321");
     let (alive, two) = values(&bench);
     assert!(alive == 1.0 && two > one, "both together: {one} {two}");
@@ -160,7 +196,58 @@ fn a_process_is_the_one_of_its_executable_and_arguments_and_no_other() {
     fs::remove_file(bench.path("bin/nap")).expect("removed");
     assert_eq!(values(&bench).0, 1.0);
     drop((first, second));
-    assert_eq!(values(&bench), (0.0, 0.0));
+    assert_eq!(values(&bench), (0.0, 0.0), "it was there, and is gone");
+    let text = of("alive") + &of("memory");
+    let state = bench.sources.stop();
+    let again = Sources::idle(&policy(&text), bench.dir.path(), state, bench.seen.clone(), bench.clock.clone());
+    let bench = Bench { sources: again, ..bench };
+    assert_eq!(values(&bench), (0.0, 0.0), "the next daemon knows that it was there");
+    let other = text.replace("4321", "4323");
+    bench.sources.reload(&policy(&other));
+    assert_eq!(look(&bench).1, None, "another policy means somebody else");
+}
+
+#[test]
+fn processes_that_the_site_names_are_those_that_a_story_would_stop() {
+    let bench = Bench::new(
+        "[processes.job]\nexe = \"bin/nap\"\nany-arg = [\"4331\"]\ntree = true\ngrace = \"1s\"\n\
+         [processes.service]\nexe = \"bin/nap\"\npid-file = \"run/nap.pid\"\ngrace = \"1s\"\n\
+         [processes.alien]\nexe = \"bin/nap\"\nuser = \"nobody-here\"\ngrace = \"1s\"\n\
+         [feeds.job]\nkind = \"process-memory\"\nmetric = \"job_bytes\"\nprocess = \"job\"\nevery = \"1s\"\n\
+         [feeds.service]\nkind = \"process-alive\"\nmetric = \"service_up\"\nprocess = \"service\"\nevery = \"1s\"\n\
+         [feeds.alien]\nkind = \"process-alive\"\nmetric = \"alien_up\"\nprocess = \"alien\"\nevery = \"1s\"\n",
+    );
+    let look = || {
+        let taken = bench.look_whole();
+        let of = |name: &str| taken.samples.iter().find(|(s, _)| s.metric() == name).map(|(_, s)| s.value);
+        (of("job_bytes"), of("service_up"), of("alien_up"), taken.told)
+    };
+    let (_, service, alien, told) = look();
+    assert_eq!((service, alien), (Some(0.0), None));
+    assert!(told.iter().any(|t| t.contains("there is no user `nobody-here`")), "{told:?}");
+    let one = nap(&bench, "4331");
+    let _service = nap(&bench, "4332");
+    let alone = look().0.expect("a value");
+    drop(one);
+    // The same as a child of a shell that is meant: the tree counts, and the shell's other children are of it.
+    let family = bench.path("bin/nap");
+    fs::remove_file(&family).expect("removed");
+    fs::copy("/bin/sh", &family).expect("copied");
+    let mut shell = Command::new(&family);
+    shell.args(["-c", "sleep 4333 & sleep 4334 & wait", "4331"]);
+    let shell = Running::begun(&mut shell);
+    let pid = shell.0.id();
+    let children = || fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    until("its children", || children().split_whitespace().count() == 2);
+    until("memory of three", || look().0.is_some_and(|bytes| bytes > alone));
+    bench.write("run/nap.pid", &format!("{pid}\n"));
+    assert_eq!(look().1, Some(1.0), "the one that the pid file names");
+    bench.write("run/nap.pid", "all of them\n");
+    let (_, service, _, told) = look();
+    assert!(service.is_none() && told.iter().any(|t| t.contains("cannot be trusted")), "{told:?}");
+    for child in children().split_whitespace() {
+        let _ = Command::new("kill").args(["-9", child]).status();
+    }
 }
 
 #[test]

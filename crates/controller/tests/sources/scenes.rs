@@ -1,7 +1,7 @@
 //! A site that is well, or not in the way that a trigger is about; and the table of all of them.
 
 use crate::{
-    shipped::Row,
+    shipped::{self, Row},
     support::{Bench, Running, Web, said},
 };
 use std::{
@@ -78,11 +78,14 @@ impl Scene {
         );
         bench.write("config/network.json", &network);
         // Copies: Node would take a linked one for where it lies, and look for the site there.
-        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/src/real/tree/scripts");
-        for script in fs::read_dir(scripts).expect("the practice site's scripts").map_while(Result::ok) {
-            let name = script.file_name().into_string().expect("UTF-8");
-            fs::copy(script.path(), bench.path(&format!("scripts/{name}"))).expect("copied");
+        let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/src/real/tree");
+        for folder in ["scripts", "services/lib"] {
+            for script in fs::read_dir(tree.join(folder)).expect("the practice site's").map_while(Result::ok) {
+                let name = script.file_name().into_string().expect("UTF-8");
+                fs::copy(script.path(), bench.path(&format!("{folder}/{name}"))).expect("copied");
+            }
         }
+        bench.write("config/feature-flags.yaml", "flags: { duckdb_analytics: { enabled: true } }\n");
         Scene { bench, web, mood, count: 0, process: None, socket: None }
     }
 
@@ -128,21 +131,22 @@ impl Scene {
         assert_eq!(report.refused, 0, "{line}");
     }
 
-    /// A process with these arguments, which takes much memory or little. It is bash, under another name where one is given.
-    fn process(&mut self, exe: Option<&str>, args: &[&str], is_large: bool) {
+    /// One of the processes that the shipped policy calls `name`, which takes much memory or little. It is bash, under that name.
+    fn process(&mut self, name: &str, is_large: bool) {
         if self.process.as_ref().is_some_and(|(large, _)| *large == is_large) {
             return;
         }
         self.process = None;
-        let program = exe.map_or_else(|| "/bin/bash".into(), |exe| self.bench.path(exe));
-        if exe.is_some() && !program.exists() {
-            fs::copy("/bin/bash", &program).expect("copied");
-        }
+        let meant = &shipped::table("site.toml")["processes"][name];
+        let program = self.bench.path(meant["exe"].as_str().expect("an executable"));
+        let args = meant["args"].as_array().expect("arguments").iter().map(|arg| arg.as_str().expect("text"));
+        let _ = fs::remove_file(&program);
+        fs::copy("/bin/bash", &program).expect("copied");
         let bytes = if is_large { 60_000_000 } else { 1 };
         let script = format!("x=$(head -c {bytes} /dev/zero | tr '\\0' x); echo ready; read -r x");
         let mut command = Command::new(program);
         command.arg("-c").arg(script).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = Running(command.spawn().expect("started"));
+        let mut process = Running::begun(&mut command);
         let mut ready = String::new();
         BufReader::new(process.0.stdout.as_mut().expect("its output")).read_line(&mut ready).expect("a line");
         self.process = Some((is_large, process));
@@ -316,11 +320,7 @@ pub const ROWS: &[Row] = &[
             scene.bench.write("data/orders.csv", &"1,north,1,100\n".repeat(150_000));
         }
     }),
-    scaled(
-        row("1.2", "memory", 15, 2, [2, 3], |scene, is_sick| scene.process(None, &["-m", "pyairbyte"], is_sick)),
-        "4GB",
-        "40MB",
-    ),
+    scaled(row("1.2", "memory", 15, 2, [2, 3], |scene, is_sick| scene.process("pyairbyte", is_sick)), "4GB", "40MB"),
     scaled(
         row("1.2", "reply-slow", 60, 2, [2, 4], |scene, is_sick| {
             scene.connector();
@@ -334,7 +334,7 @@ pub const ROWS: &[Row] = &[
     }),
     scaled(
         row("1.3", "memory", 15, 2, [2, 3], |scene, is_sick| {
-            scene.process(Some("bin/practice-analytics"), &["serve"], is_sick);
+            scene.process("analytics", is_sick);
         }),
         "8GB",
         "40MB",
@@ -359,7 +359,12 @@ pub const ROWS: &[Row] = &[
     }),
     row("1.5", "materialization-failures", 15, 8, [0, 10], |scene, is_sick| {
         let bad = if is_sick { 8 } else { 2 };
-        scene.log("logs/dagster.log", "ASSET_MATERIALIZATION a", "ASSET_MATERIALIZATION_FAILED a", bad);
+        scene.log(
+            "logs/dagster.log",
+            "r - a - STEP_START - s",
+            "r - a - STEP_START - s\nr - a - STEP_FAILURE - f",
+            bad,
+        );
     }),
     row("1.5", "web-unresponsive", 30, 4, [10, 12], |scene, is_sick| unresponsive(scene, is_sick)),
     row("1.6", "llm-errors", 15, 8, [0, 10], |scene, is_sick| {
@@ -370,7 +375,7 @@ pub const ROWS: &[Row] = &[
     }),
     scaled(
         row("1.6", "memory", 15, 2, [2, 3], |scene, is_sick| {
-            scene.process(None, &["tools/data-services/eda-engine.js"], is_sick);
+            scene.process("analysis-service", is_sick);
             scene.mood(|mood| mood.running = u32::from(is_sick));
         }),
         "6GB",
@@ -389,7 +394,7 @@ pub const ROWS: &[Row] = &[
     }),
     scaled(
         row("1.7", "build-memory", 15, 2, [1, 2], |scene, is_sick| {
-            scene.process(None, &["evidence", "build"], is_sick);
+            scene.process("evidence-build", is_sick);
         }),
         "4GB",
         "40MB",

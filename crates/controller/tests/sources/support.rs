@@ -1,11 +1,11 @@
 //! Sources of a policy, what they gave and told, and servers that answer as a test says.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
-    process::Child,
+    process::{Child, Command},
     sync::{
         Arc, Condvar, Mutex,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -162,6 +162,20 @@ impl Bench {
 
 /// A process that is ended with the test.
 pub struct Running(pub Child);
+
+impl Running {
+    /// Begins it. A program that was copied just now may still be open for writing in a child of another test's, between its fork
+    /// and its own program.
+    pub fn begun(command: &mut Command) -> Running {
+        let begun = Instant::now();
+        loop {
+            match command.spawn() {
+                Err(e) if e.kind() == ErrorKind::ExecutableFileBusy && begun.elapsed() < WITHIN => thread::yield_now(),
+                child => return Running(child.expect("it begins")),
+            }
+        }
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {

@@ -11,9 +11,9 @@ pub const PM2: &str = include_str!("tree/pm2.sh");
 pub const NPM: &str = include_str!("tree/npm.sh");
 /// dbt, as pip would write it; `@PYTHON@` stands for the site's interpreter.
 pub const DBT: &str = "#!@PYTHON@\nimport sys\nfrom dbt.cli.main import cli\nsys.exit(cli())\n";
-/// Where the shipped feeds ask, and which service that is here.
+/// Where the feeds of the small site ask, and which service that is here.
 const PROBED: &[(&str, &str)] =
-    &[("127.0.0.1:3000", "api"), ("127.0.0.1:3070", "dagster"), ("127.0.0.1:3080", "evidence-builder")];
+    &[("127.0.0.1:8443", "api"), ("127.0.0.1:3070", "dagster"), ("127.0.0.1:8447", "evidence-builder")];
 /// Where feeds and general triggers begin in `policies/site.toml`.
 const FEEDS: &str = "# Where samples come from.";
 /// What names mean on a site with real parts; `@HOST@` stands for its address.
@@ -38,6 +38,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("services/evidence-builder.js", include_str!("tree/services/evidence-builder.js")),
     ("services/ingestion.js", include_str!("tree/services/ingestion.js")),
     ("scripts/ask.js", include_str!("tree/scripts/ask.js")),
+    ("scripts/build-docs.js", include_str!("tree/scripts/build-docs.js")),
     ("scripts/cancel-queries.js", include_str!("tree/scripts/cancel-queries.js")),
     ("scripts/check-duckdb.js", include_str!("tree/scripts/check-duckdb.js")),
     ("scripts/check-test-infrastructure.js", include_str!("tree/scripts/check-test-infrastructure.js")),
@@ -47,6 +48,8 @@ pub const FILES: &[(&str, &str)] = &[
     ("scripts/healthy.js", include_str!("tree/scripts/healthy.js")),
     ("scripts/ingestion-stats.js", include_str!("tree/scripts/ingestion-stats.js")),
     ("scripts/load-orders.js", include_str!("tree/scripts/load-orders.js")),
+    ("scripts/recorded.js", include_str!("tree/scripts/recorded.js")),
+    ("scripts/run-tests.js", include_str!("tree/scripts/run-tests.js")),
     ("scripts/start-analytics.js", include_str!("tree/scripts/start-analytics.js")),
     ("scripts/stop-analytics.js", include_str!("tree/scripts/stop-analytics.js")),
     ("scripts/test-rollback-ingestion.js", include_str!("tree/scripts/test-rollback-ingestion.js")),
@@ -104,6 +107,16 @@ pub const FILES: &[(&str, &str)] = &[
     (".cache/pyairbyte/.index", "1 stream\n"),
     (".cache/pyairbyte/orders.state.json", "{\"cursor\": 1200}\n"),
 ];
+/// What the services write beside what people ask of them.
+const LOGS: &[(&str, &str)] = &[
+    ("logs/analytics.log", ""),
+    ("logs/api.log", ""),
+    ("logs/auth.log", ""),
+    ("logs/dagster.log", ""),
+    ("logs/eda.log", ""),
+    ("logs/security.log", ""),
+    ("logs/services.log", ""),
+];
 /// A key that the api knows, with the digest of it that `.cache/security/.sessions` has.
 const KEY: (&str, &str) = ("config/practice.key", "practice-key");
 /// The stand-ins for Evidence and what it works with.
@@ -134,6 +147,14 @@ pub fn lay_out(dir: &Path) -> Result<()> {
     Ok(fs::set_permissions(dir.join(KEY.0), fs::Permissions::from_mode(0o600))?)
 }
 
+/// Makes the logs of the services, with nothing in them yet, so that whoever counts their lines counts from the first.
+///
+/// # Errors
+/// When one cannot be written.
+pub fn logs(dir: &Path) -> Result<()> {
+    write(dir, LOGS)
+}
+
 /// Writes the stand-in for PyAirbyte among an environment's packages.
 ///
 /// # Errors
@@ -156,7 +177,7 @@ pub fn write(dir: &Path, files: &[(&str, &str)]) -> Result<()> {
 }
 
 /// Replaces what names mean on the small site by what they mean on this one. Grants and triggers stay as they are, and so do feeds
-/// but for where they ask; a story's policy loses only its definitions of names that the site defines.
+/// but for where they ask and look; a story's policy loses only its definitions of names that the site defines.
 ///
 /// # Errors
 /// When a policy cannot be read or written.
@@ -168,6 +189,8 @@ pub fn policies(dir: &Path, host: &str) -> Result<()> {
     let feeds = feeds.replace("argv = [\"node\", ", "argv = [\"bin/node\", ");
     let pm2 = "kind = \"pm2-restarts\"\n";
     let mut feeds = feeds.replace(pm2, &format!("{pm2}program = \"bin/pm2\"\n"));
+    // The service's own runs: what people's own leave in the project says nothing of it.
+    feeds = feeds.replace("\"dbt_project/target/run_results.json\"", "\"run/dbt/target/run_results.json\"");
     for (shipped, service) in PROBED {
         feeds = feeds.replace(shipped, &network::address(host, service)?);
     }

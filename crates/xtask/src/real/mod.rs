@@ -60,6 +60,7 @@ pub fn lay_out(dir: &Path, parts: &Parts, stories: &[&Story]) -> Result<()> {
     }
     tree(dir, &installed)?;
     data::lay_out(dir, &installed)?;
+    files::logs(dir)?;
     let host = network::lay_out(dir)?;
     if stories.iter().any(|story| story.id == "1.5") {
         dagster::lay_out(dir, &installed.python)?;

@@ -147,13 +147,6 @@ fn feed(site: &SitePolicy, name: &str) -> String {
     format!("{} = {}{every}", feed.metric, source(feed))
 }
 
-/// Which processes are meant, behind the word.
-fn processes(exe: Option<&str>, args: &[String]) -> String {
-    let exe = exe.map_or_else(String::new, |exe| format!(" of {exe}"));
-    let args = if args.is_empty() { String::new() } else { format!(" with the arguments `{}`", args.join(" ")) };
-    format!("{exe}{args}")
-}
-
 fn with_labels(labels: &BTreeMap<String, String>) -> String {
     let all: Vec<String> = labels.iter().map(|(label, value)| format!("{label}={value:?}")).collect();
     if all.is_empty() { String::new() } else { format!(" with {}", all.join(", ")) }
@@ -161,12 +154,8 @@ fn with_labels(labels: &BTreeMap<String, String>) -> String {
 
 fn source(feed: &Feed) -> String {
     match &feed.source {
-        FeedSource::ProcessMemory { exe, args } => {
-            format!("bytes of memory that the processes{} hold together", processes(exe.as_deref(), args))
-        }
-        FeedSource::ProcessAlive { exe, args } => {
-            format!("1 when one of the processes{} lives, else 0", processes(exe.as_deref(), args))
-        }
+        FeedSource::ProcessMemory { who } => format!("bytes of memory that all processes together hold of {who}"),
+        FeedSource::ProcessAlive { who } => format!("1 when a process lives of {who}, else 0"),
         FeedSource::HostMemory => "how much of the machine's memory is in use".to_owned(),
         FeedSource::Pm2Restarts { service, .. } => format!("how often pm2 has restarted {service}"),
         FeedSource::DbtResults { file, value } => {
@@ -212,11 +201,15 @@ fn source(feed: &Feed) -> String {
             };
             format!("{what}: {file}")
         }
-        FeedSource::Command { argv, timeout, value } => {
+        FeedSource::Command { argv, timeout, value, fails_with } => {
             let what = match value {
-                CommandValue::Failed => "1 when it fails, else 0",
-                CommandValue::Printed => "the number that it prints",
-                CommandValue::Seconds => "the seconds that it takes",
+                CommandValue::Failed if fails_with.is_empty() => "1 when it fails, else 0".to_owned(),
+                CommandValue::Failed => {
+                    let statuses = fails_with.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+                    format!("1 when it ends with status {statuses}, 0 with 0")
+                }
+                CommandValue::Printed => "the number that it prints".to_owned(),
+                CommandValue::Seconds => "the seconds that it takes".to_owned(),
             };
             format!("{what}: `{}`, within {}", argv.join(" "), text(*timeout))
         }

@@ -22,7 +22,6 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
-use unship_policy::CommandValue;
 use unship_rollback::neutralise_bytes;
 
 /// Where a program without a slash is looked for, and the command's own `PATH`.
@@ -219,7 +218,20 @@ fn find(site: &Path, name: &str) -> Result<PathBuf, String> {
 pub struct CommandLook {
     pub argv: Vec<String>,
     pub timeout: Duration,
-    pub values: Vec<CommandValue>,
+    pub wanted: Vec<Wish>,
+}
+
+/// A number of a command.
+pub enum Wish {
+    /// 0 when it ended with status 0, 1 when it failed.
+    Failed {
+        /// By which statuses it says so; by all but 0 and in time where none is said.
+        with: Vec<i32>,
+    },
+    /// What it printed.
+    Printed,
+    /// How long it took.
+    Seconds,
 }
 
 impl Look for CommandLook {
@@ -230,14 +242,19 @@ impl Look for CommandLook {
             Err(why) => return Looked::nothing(format!("`{shown}` {why}")),
         };
         let printed = printed(&ran);
-        let value = |value: &CommandValue| match value {
-            CommandValue::Failed => Some(f64::from(u8::from(!ran.is_good()))),
-            CommandValue::Printed => printed.clone().ok(),
+        let value = |wish: &Wish| match wish {
+            Wish::Failed { .. } if ran.is_good() => Some(0.0),
+            // Where it says by which status, it may also fail to look.
+            Wish::Failed { with } => {
+                let status = ran.status.and_then(|status| status.code());
+                (with.is_empty() || status.is_some_and(|status| with.contains(&status))).then_some(1.0)
+            }
+            Wish::Printed => printed.clone().ok(),
             // One that failed was not as quick as that; one that hangs took all its time at least.
-            CommandValue::Seconds => (ran.status.is_none() || ran.is_good()).then_some(ran.taken.as_secs_f64()),
+            Wish::Seconds => (ran.status.is_none() || ran.is_good()).then_some(ran.taken.as_secs_f64()),
         };
-        let mut looked = Looked::values(around.clock.now(), self.values.iter().map(value));
-        if looked.samples.len() < self.values.len() {
+        let mut looked = Looked::values(around.clock.now(), self.wanted.iter().map(value));
+        if looked.samples.len() < self.wanted.len() {
             let why = if ran.is_good() { printed.err().unwrap_or_default() } else { ran.told() };
             looked.trouble = Some(format!("`{shown}` {why}"));
         }

@@ -32,6 +32,11 @@ fn read<T: for<'de> Deserialize<'de>>(around: Around<'_>, path: &str) -> Result<
         .map_err(|e| format!("{path} is not the record that is wanted: {}", neutralise(&e.to_string())))
 }
 
+/// Nothing is known where no run has left a record, and somebody may have to be told where runs leave theirs.
+fn missing(path: &str) -> String {
+    format!("{} is not there: no run has left a record yet", neutralise(path))
+}
+
 /// Whether the record `newest` is new, and what the next look shall know.
 fn news(newest: &str, kept: Option<&Kept>) -> (bool, Option<Kept>) {
     let known = match kept {
@@ -118,9 +123,12 @@ impl Look for DbtResults {
             format!("{} {}", r.metadata.generated_at, r.metadata.invocation_id.as_deref().unwrap_or_default())
         });
         let (is_news, kept) = news(&newest, kept);
-        let looked = match record.filter(|_| is_news) {
-            Some(record) => Looked::values(around.clock.now(), self.values.iter().map(|value| record.value(*value))),
-            None => Looked::default(),
+        let looked = match record {
+            Some(record) if is_news => {
+                Looked::values(around.clock.now(), self.values.iter().map(|value| record.value(*value)))
+            }
+            Some(_) => Looked::default(),
+            None => Looked::nothing(missing(&self.file)),
         };
         Looked { kept, ..looked }
     }
@@ -157,7 +165,7 @@ impl Look for BuildRecord {
         };
         let Some(record) = record else {
             let (_, kept) = news("", kept);
-            return Looked { kept, ..Looked::default() };
+            return Looked { kept, ..Looked::nothing(missing(&self.file)) };
         };
         match self.samples(&record, around.clock.now(), kept) {
             Ok(looked) => looked,

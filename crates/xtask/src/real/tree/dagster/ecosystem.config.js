@@ -15,6 +15,10 @@ const common = {
   // What it started it ends itself.
   treekill: false,
   kill_timeout: 10000,
+  // What daemon, webserver and the steps of runs say, in one file.
+  out_file: path.join(ROOT, 'logs/dagster.log'),
+  error_file: path.join(ROOT, 'logs/dagster.log'),
+  merge_logs: true,
   restart_delay: 200,
 };
 

@@ -7,6 +7,11 @@ const path = require('path');
 
 process.chdir(path.join(__dirname, '..'));
 
+process.on('uncaughtException', (error) => {
+  console.error(error.message);
+  process.exit(1);
+});
+
 const STATE = path.join('.cache', 'pyairbyte', 'orders.state.json');
 const ORDERS = path.join('data', 'orders.csv');
 /** What was seen last. */

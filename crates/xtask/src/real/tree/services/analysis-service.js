@@ -3,7 +3,7 @@
 
 const fs = require('fs');
 const path = require('path');
-const { serve } = require('./lib/site.js');
+const { log, serve } = require('./lib/site.js');
 const { AnalysisEngine } = require('../tools/data-services/eda-engine.js');
 
 const engine = new AnalysisEngine();
@@ -18,7 +18,12 @@ serve('analysis-service', {
     const [, ...rows] = fs.readFileSync(SUMMARY, 'utf8').trim().split('\n');
     running += 1;
     try {
-      return { engine: engine.name, ...(await engine.analyse(rows)) };
+      const summary = { engine: engine.name, ...(await engine.analyse(rows)) };
+      log('eda', `statistic of ${rows.length} regions`);
+      return summary;
+    } catch (error) {
+      log('eda', `statistic failed: ${error.message.split('\n', 1)[0]}`);
+      throw error;
     } finally {
       running -= 1;
     }

@@ -1,10 +1,22 @@
 // Analytics: answers queries with the engine that `tools/data-services/analytical-engine.js` is.
 'use strict';
 
-const { Refusal, flagIsOn, obey, serve } = require('./lib/site.js');
+const { Refusal, flagIsOn, log, obey, serve } = require('./lib/site.js');
 const { AnalyticalEngine } = require('../tools/data-services/analytical-engine.js');
 
 const engine = new AnalyticalEngine(() => flagIsOn('duckdb_analytics'));
+
+/** What people ask is logged, one line a query. */
+async function logged(query) {
+  try {
+    const rows = await query();
+    log('analytics', `query answered: ${rows.length} rows`);
+    return rows;
+  } catch (error) {
+    log('analytics', `query failed: ${error.message}`);
+    throw error;
+  }
+}
 
 serve(
   'analytics',
@@ -16,9 +28,9 @@ serve(
         throw new Refusal(503, error.message);
       }
     },
-    'GET /revenue': async () => ({ engine: engine.name, rows: await engine.revenueByRegion() }),
+    'GET /revenue': async () => ({ engine: engine.name, rows: await logged(() => engine.revenueByRegion()) }),
   },
-  () => engine.close(),
+  { close: () => engine.close() },
 );
 
 obey('analytics', {

@@ -1,4 +1,4 @@
-// What every service of the site shares: where it listens, its flags, and answers in JSON.
+// What every service of the site shares: where it listens, its flags, its logs, and answers in JSON.
 'use strict';
 
 const fs = require('fs');
@@ -29,6 +29,15 @@ function flagIsOn(name) {
   return flags?.[name]?.enabled === true;
 }
 
+/** Adds a line to `logs/NAME.log`. Where that cannot be written the service works on, and says so in its own output. */
+function log(name, text) {
+  try {
+    fs.appendFileSync(path.join('logs', `${name}.log`), `${new Date().toISOString()} ${text}\n`);
+  } catch (error) {
+    console.error(`logs/${name}.log: ${error.message}`);
+  }
+}
+
 /** A refusal with a status of HTTP. */
 class Refusal extends Error {
   constructor(status, message) {
@@ -52,14 +61,15 @@ function body(request) {
 
 /**
  * Answers `routes`, which map `METHOD /path` to functions that give an object or a text, until a signal ends the process.
- * `close` is called once before the end.
+ * `close` is called once before the end, `answered` with each request and its status.
  */
-function serve(name, routes, close = async () => {}) {
+function serve(name, routes, { close = async () => {}, answered = () => {} } = {}) {
   const server = http.createServer(async (request, response) => {
     const send = (status, answer) => {
       const isText = typeof answer === 'string';
       response.writeHead(status, { 'content-type': isText ? 'text/plain' : 'application/json' });
       response.end(isText ? answer : `${JSON.stringify(answer)}\n`);
+      answered(request, status);
     };
     try {
       const route = routes[`${request.method} ${new URL(request.url, 'http://site').pathname}`];
@@ -109,4 +119,4 @@ function obey(name, words) {
     .listen(socket);
 }
 
-module.exports = { Refusal, ROOT, address, flagIsOn, obey, serve };
+module.exports = { Refusal, ROOT, address, flagIsOn, log, obey, serve };

@@ -9,6 +9,8 @@ const path = require('path');
 const PROJECT = 'evidence_project';
 const PAGE = path.join('public', 'index.html');
 const PID = path.join('run', 'evidence-build.pid');
+/** What a build leaves behind: when it began, and, once it has ended, when and how. */
+const RECORD = path.join('run', 'evidence-build.json');
 const LOOK_EVERY_MS = 100;
 
 class PublicationEngine {
@@ -36,12 +38,23 @@ class PublicationEngine {
     }
   }
 
+  #record(build) {
+    fs.writeFileSync(`${RECORD}.new`, `${JSON.stringify(build)}\n`);
+    fs.renameSync(`${RECORD}.new`, RECORD);
+  }
+
   #keep() {
     if (this.#isOn() && fs.existsSync(PROJECT) && !this.#isThere()) {
       const npm = spawn(path.resolve('bin', 'npm'), ['run', 'build'], { cwd: PROJECT, detached: true, stdio: 'ignore' });
       npm.on('error', (error) => console.error(`npm: ${error.message}`));
       npm.unref();
-      if (npm.pid) fs.writeFileSync(PID, `${npm.pid}\n`);
+      if (npm.pid) {
+        fs.writeFileSync(PID, `${npm.pid}\n`);
+        const started = new Date().toISOString();
+        this.#record({ started });
+        // Of a build that outlives this service the end is not seen; it is found gone, and the next one is recorded.
+        npm.on('exit', (code) => this.#record({ started, finished: new Date().toISOString(), exit: code ?? 1 }));
+      }
     }
     setTimeout(() => this.#keep(), LOOK_EVERY_MS).unref();
   }
