@@ -17,6 +17,8 @@ pub struct Feed {
     pub metric: String,
     /// How often it looks; `None` when it is told.
     pub every: Option<Duration>,
+    /// Which of the site's `[processes]` it names.
+    pub process: Option<Name>,
     /// What it looks at.
     pub source: FeedSource,
 }
@@ -308,7 +310,8 @@ impl RawFeed {
             "log-count" => FeedSource::LogCount { file: self.file()?, contains: self.contains()? },
             _ => FeedSource::Push,
         };
-        Ok(Feed { metric, every: self.every()?, source })
+        let process = self.process.as_ref().map(name).transpose()?;
+        Ok(Feed { metric, every: self.every()?, process, source })
     }
 
     /// Every key that the kind needs is there, and none that it does not use.

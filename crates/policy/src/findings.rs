@@ -84,7 +84,7 @@ pub fn findings(story: &StoryPolicy, site: &SitePolicy, manifest: Option<&Manife
     found
 }
 
-/// What the site defines and none of `stories` uses.
+/// What the site defines, and neither one of `stories` nor a feed uses.
 pub fn unused_of_site(site: &SitePolicy, stories: &[StoryPolicy]) -> Vec<Finding> {
     let mut used = Names::default();
     for story in stories {
@@ -92,8 +92,10 @@ pub fn unused_of_site(site: &SitePolicy, stories: &[StoryPolicy]) -> Vec<Finding
             used.0.append(&mut Names::used_by(story, &definitions).0);
         }
     }
+    used.0.extend(site.feeds.values().filter_map(|feed| Some(("processes", feed.process.as_ref()?.to_string()))));
     let defined = Names::defined(&site.definitions).0.into_iter();
-    defined.filter(|name| !used.0.contains(name)).map(|(table, name)| unused(table, name, "no story")).collect()
+    let by_nobody = |(table, name)| unused(table, name, "neither a story nor a feed");
+    defined.filter(|name| !used.0.contains(name)).map(by_nobody).collect()
 }
 
 fn unused(table: &'static str, name: String, nobody: &str) -> Finding {
