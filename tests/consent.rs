@@ -246,5 +246,10 @@ fn explain_says_what_a_tier_rules_out_and_who_has_to_decide() {
     let _ = explained.prints("asks for `commands.run = [\"go\"]`, which its tier NEVER holds").prints("may read a.txt");
     ship(&site, "1.0.0", READ);
     let _ = allow(&site, &ada, &[]).exits(0);
-    let _ = site.unship(["policy", "explain", "1"]).exits(0).prints("It may be applied: allowed by ada.");
+    let explained = site.unship(["policy", "explain", "1"]).exits(0).prints("It may be applied: allowed by ada.");
+    // The tier's limits, which are smaller than the site's.
+    let _ = explained.prints("Each step ends after 2s of computing or 30s in all, and may take 64 MiB of memory");
+    ship(&site, "1.0.1", &READ.replace("a.txt", "b.txt"));
+    let _ = allow(&site, &ada, &["--expires-in", "1h"]).exits(0);
+    let _ = site.unship(["policy", "explain", "1"]).exits(0).prints("It may be applied: allowed by ada, up to 20");
 }

@@ -67,16 +67,18 @@ impl Decisions {
     }
 }
 
-/// By whose decision it may be applied, behind "allowed".
+/// By whose decision it may be applied, and up to when, behind "allowed".
 pub fn by_whom(allowed: &Allowed) -> String {
-    match allowed.basis() {
+    let until = allowed.until().map_or_else(String::new, |until| format!(", up to {until}"));
+    let whom = match allowed.basis() {
         Basis::Owned => "by the story's policy, as one's own".to_owned(),
         Basis::Declared => "by the story's policy, which names its digest".to_owned(),
         Basis::Decided(people) => format!("by {}", people.join(" and ")),
         Basis::Follows(last, people) => {
             format!("as it asks for nothing more than {last}, which {} allowed", people.join(" and "))
         }
-    }
+    };
+    whom + &until
 }
 
 /// Whether `bundle` may be applied here.

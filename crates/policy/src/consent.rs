@@ -15,7 +15,7 @@ use crate::{
     trust::{APPROVER, SKEW_MS},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 const PAYLOAD_TYPE: &str = "application/vnd.unship.consent+json";
 const FORMAT: u32 = 1;
@@ -206,6 +206,7 @@ pub enum Basis {
 pub struct Allowed {
     bundle: Digest,
     basis: Basis,
+    until: Option<Moment>,
 }
 
 impl Allowed {
@@ -217,6 +218,11 @@ impl Allowed {
     /// By whose decision.
     pub fn basis(&self) -> &Basis {
         &self.basis
+    }
+
+    /// Up to when, if enough of the decisions end; a later one may come before.
+    pub fn until(&self) -> Option<Moment> {
+        self.until
     }
 
     /// The people behind it.
@@ -267,12 +273,12 @@ pub fn consent(
     trust: &TrustRoot,
     site: &str,
 ) -> Result<Allowed, Box<NotAllowed>> {
-    let allowed = |basis| Ok(Allowed { bundle: bundle.digest(), basis });
+    let allowed = |basis, until| Ok(Allowed { bundle: bundle.digest(), basis, until });
     if !bundle.tier().needs_consent() {
-        return allowed(Basis::Owned);
+        return allowed(Basis::Owned, None);
     }
     if declared.contains(&bundle.digest()) {
-        return allowed(Basis::Declared);
+        return allowed(Basis::Declared, None);
     }
     let needed = trust.root().role(APPROVER).map_or(1, |role| role.threshold);
     let mut wrong = Vec::new();
@@ -287,11 +293,11 @@ pub fn consent(
             }
         }
     }
-    let people = |about: &About<'_>| about.people.iter().map(|owner| (*owner).to_owned()).collect::<Vec<_>>();
+    let people = |about: &About<'_>| about.people.keys().map(|owner| (*owner).to_owned()).collect::<Vec<_>>();
     let enough = |about: &&About<'_>| about.people.len() >= needed as usize;
     let own = decided.get(&bundle.digest());
     if let Some(own) = own.filter(enough) {
-        return allowed(Basis::Decided(people(own)));
+        return allowed(Basis::Decided(people(own)), own.until(needed));
     }
     // Whoever was trusted less when it was decided said nothing about those who are trusted more; the other way round it holds.
     let earlier = decided.values().filter(enough).filter(|about| about.decided.tier <= bundle.tier());
@@ -302,7 +308,9 @@ pub fn consent(
         (last, asked.filter(|asked| !may.iter().any(|power| power.covers(asked))).collect::<Vec<_>>())
     });
     match beyond {
-        Some((last, beyond)) if beyond.is_empty() => allowed(Basis::Follows(last.decided.bundle, people(last))),
+        Some((last, beyond)) if beyond.is_empty() => {
+            allowed(Basis::Follows(last.decided.bundle, people(last)), last.until(needed))
+        }
         beyond => Err(Box::new(NotAllowed {
             tier: bundle.tier(),
             needed,
@@ -317,19 +325,29 @@ pub fn consent(
 struct About<'a> {
     decided: &'a Decided,
     newest: Moment,
-    people: BTreeSet<&'a str>,
+    /// Person → up to when their decision counts, by the longest of theirs; `None`: without an end.
+    people: BTreeMap<&'a str, Option<Moment>>,
 }
 
 impl<'a> About<'a> {
     fn new(decided: &'a Decided) -> About<'a> {
-        About { decided, newest: decided.allowed, people: BTreeSet::new() }
+        About { decided, newest: decided.allowed, people: BTreeMap::new() }
     }
 
     /// Decisions about one digest are about the same bytes, so they say the same of them; one that does not, counts for nothing.
     fn take(&mut self, decided: &'a Decided, owner: &'a str) {
         if decided.requests == self.decided.requests && decided.tier == self.decided.tier {
-            self.people.insert(owner);
+            let until = self.people.entry(owner).or_insert(decided.expires);
+            // What has no end ends later than anything else.
+            *until = until.zip(decided.expires).map(|(one, other)| one.max(other));
             self.newest = self.newest.max(decided.allowed);
         }
+    }
+
+    /// Up to when `needed` of them still count.
+    fn until(&self, needed: u32) -> Option<Moment> {
+        let mut ends: Vec<Option<Moment>> = self.people.values().copied().collect();
+        ends.sort_by_key(|end| std::cmp::Reverse(end.map_or((true, None), |end| (false, Some(end)))));
+        ends.get((needed as usize).saturating_sub(1)).copied().flatten()
     }
 }

@@ -206,8 +206,11 @@ impl StoryPolicy {
         }
     }
 
-    /// The story's limits: its own where it says so, else `site`'s.
-    pub(crate) fn limits(&self, site: &Limits) -> Result<Limits, FileError> {
+    /// The story's limits: its own where it says so, else `site`'s. A tier may cap them further ([`crate::Tier::cap`]).
+    ///
+    /// # Errors
+    /// [`FileError`] at a limit that is none.
+    pub fn limits(&self, site: &Limits) -> Result<Limits, FileError> {
         self.limits.over(site)
     }
 }

@@ -27,6 +27,17 @@ pub struct Variant {
     pub already: Option<Name>,
 }
 
+impl Variant {
+    /// What it does otherwise than the default, in words.
+    pub fn changes(&self) -> String {
+        let texts = |names: &BTreeSet<Name>| names.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
+        let changes = [("adds", &self.adds), ("omits", &self.omits)].into_iter().filter(|(_, units)| !units.is_empty());
+        let changes = changes.map(|(word, units)| format!("{word} {}", texts(units)));
+        let already = self.already.iter().map(|check| format!("done already where {check} says so"));
+        changes.chain(already).collect::<Vec<_>>().join("; ")
+    }
+}
+
 /// A variant that the story does not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("story {story} has no variant {name:?} (it has {known})")]

@@ -53,6 +53,14 @@ fn names<'a>(units: impl Iterator<Item = (usize, &'a Unit)>) -> Vec<&'a str> {
 }
 
 #[test]
+fn what_a_variant_does_otherwise_is_said_in_words() {
+    let manifest = Manifest::parse(MANIFEST).expect("it parses");
+    let words = |name| manifest.variant(name).expect("a variant").changes();
+    assert_eq!(words("expose"), "adds expose, exposed; omits closed; done already where open says so");
+    assert_eq!(words("quick"), "omits last; done already where gone says so", "as the default is");
+}
+
+#[test]
 fn which_units_run_in_the_default_and_in_each_variant() {
     let manifest = Manifest::parse(MANIFEST).expect("it parses");
     let variant = |name| Some(manifest.variant(name).expect("a variant"));

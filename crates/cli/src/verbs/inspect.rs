@@ -76,11 +76,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let mut variants = Vec::new();
     for variant in &manifest.variants {
         let (adds, omits) = (texts(&variant.adds), texts(&variant.omits));
-        let changes = [("adds", &adds), ("omits", &omits)].into_iter().filter(|(_, units)| !units.is_empty());
-        let changes = changes.map(|(word, units)| format!("{word} {}", units.join(", ")));
-        let already = variant.already.iter().map(|check| format!("done already where {check} says so"));
-        let changes: Vec<String> = changes.chain(already).collect();
-        out.text(format!("variant  {}: {} ({})", variant.name, variant.title, changes.join("; ")));
+        out.text(format!("variant  {}: {} ({})", variant.name, variant.title, variant.changes()));
         variants.push(serde_json::json!({
             "name": variant.name.as_str(), "title": variant.title, "adds": adds, "omits": omits,
             "already": variant.already.as_ref().map(Name::as_str),

@@ -93,6 +93,26 @@ fn as_many_different_people_as_the_root_says_decide() {
 }
 
 #[test]
+fn it_is_allowed_as_long_as_enough_of_the_decisions_count() {
+    let hours = |n: u64| NOW + n * 3_600_000;
+    let until = |needed: u32, given: &[(u8, Option<u64>)]| {
+        let trust = trust_of("partner", needed);
+        let new = bundle(&trust, "1.0.0", READ);
+        let given: Vec<Decision> =
+            given.iter().map(|(seed, end)| by(&decided(&new, NOW, end.map(hours)), *seed)).collect();
+        consent(&new, &[], &given, &trust, "practice").expect("allowed").until()
+    };
+    let at = |n| Some(Moment::from_ms(hours(n)));
+    assert_eq!(until(1, &[(2, None)]), None);
+    assert_eq!(until(1, &[(2, Some(3))]), at(3));
+    assert_eq!(until(1, &[(2, Some(3)), (3, Some(5))]), at(5), "one is enough");
+    assert_eq!(until(2, &[(2, Some(3)), (3, Some(5))]), at(3), "both are needed");
+    assert_eq!(until(2, &[(2, Some(3)), (3, None)]), at(3));
+    assert_eq!(until(2, &[(2, Some(3)), (2, Some(9)), (3, Some(5))]), at(5), "the longest of hers");
+    assert_eq!(until(2, &[(2, Some(3)), (4, None), (3, None)]), None, "by whichever key of hers");
+}
+
+#[test]
 fn an_update_that_asks_for_less_passes_and_one_that_asks_for_more_waits() {
     let trust = trust_of("community", 1);
     let first = bundle(&trust, "1.0.0", READ);

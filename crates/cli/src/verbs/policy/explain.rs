@@ -8,10 +8,12 @@ use crate::{
     out::Out,
     site::{Site, read_bundle, story_id},
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 use unship_policy::{
     Bundle, Definitions, Manifest, Name, OnFail, Power, Risk, StoryPolicy, Tier, UnitKind, VerifiedBundle, definitions,
+    meaning::Limits,
 };
+use unship_rollback::trigger::duration;
 
 /// Says what a story may do, step by step, with every name as what it means on this site: paths, command lines, pid
 /// files, calls. And what it can never do, who must have signed it, what its tier rules out, by whose decision it may be
@@ -76,6 +78,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let signed = verified.as_ref().map(|verified| verified.is_ok());
     variants(out, bundle.as_ref());
     safety(out, tier, &definitions);
+    let limits = story.limits(&site.policy.limits);
+    let limits = limits.map_err(|e| CliError::user(format!("the limits of story {id} are none")).because(&e))?;
+    out.text(format!("  {}.", bounds(&tier.map_or(limits.clone(), |tier| tier.cap(limits)))));
     out.text(match story.on_fail {
         OnFail::Undo => "  When a step fails, everything is taken back, newest first.",
         OnFail::Stop => "  When a step fails, everything stays as it is, for a person to look at (on-fail = \"stop\").",
@@ -166,9 +171,26 @@ fn standing(out: Out, site: &Site, story: &StoryPolicy, verified: &VerifiedBundl
     allowed.is_ok()
 }
 
+/// Where a step that goes wrong ends by itself.
+fn bounds(limits: &Limits) -> String {
+    let time = |time: Duration| duration(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
+    format!(
+        "Each step ends after {} of computing or {} in all, and may take {} MiB of memory, make {} effects and write {} MiB",
+        time(limits.cpu),
+        time(limits.wall),
+        limits.memory_bytes_max >> 20,
+        limits.effects_max,
+        limits.written_bytes_max >> 20
+    )
+}
+
 fn variants(out: Out, bundle: Option<&Bundle>) {
     for variant in bundle.into_iter().flat_map(|bundle| &bundle.manifest().variants) {
-        out.text(format!("  Its variant {} runs only if somebody asks for it: {}.", variant.name, variant.title));
+        let changes = variant.changes();
+        out.text(format!(
+            "  Its variant {} runs only if somebody asks for it: {} ({changes}).",
+            variant.name, variant.title
+        ));
     }
 }
 
