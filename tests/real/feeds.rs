@@ -110,6 +110,7 @@ fn live(site: &Real) {
     let place = ["--project-dir", "dbt_project", "--profiles-dir", "dbt_project", "--target-path", "../run/dbt/target"];
     let rest = ["--log-path", "run/dbt/logs", "--exclude", "settled_orders"];
     let _ = site.tool(".venv/bin/dbt", &[&["build"], &place[..], &rest].concat()).exits(0);
+    wait("the first step of a run of Dagster's", || site.read("logs/dagster.log").contains(" - STEP_START - "));
 }
 
 /// How many lines of the site's log hold what a feed counts.

@@ -59,7 +59,7 @@ pub enum FeedSource {
         /// The record, relative to the site.
         file: String,
     },
-    /// How many seconds the last build or test run took, or the present one has taken so far; from the same record.
+    /// How many seconds the present build or test run has taken so far, or the last one took that did not fail; from the same record.
     BuildDuration {
         /// The record, relative to the site.
         file: String,

@@ -168,7 +168,9 @@ fn source(feed: &Feed) -> String {
             format!("{what}, from {file}")
         }
         FeedSource::BuildStatus { file } => format!("1 when the last run failed, else 0, from {file}"),
-        FeedSource::BuildDuration { file } => format!("the seconds that the run takes or took, from {file}"),
+        FeedSource::BuildDuration { file } => {
+            format!("the seconds that the run takes, or took if it did not fail, from {file}")
+        }
         FeedSource::HttpProbe { url, timeout, value } => {
             let what = match value {
                 ProbeValue::Up => "1 when it answers without an error, else 0",

@@ -139,7 +139,7 @@ impl Look for DbtResults {
 pub enum BuildValue {
     /// 1 for a failed one, else 0.
     Status,
-    /// Seconds that it took, or has taken so far.
+    /// Seconds that it took, or has taken so far; none for one that failed.
     Duration,
 }
 
@@ -180,7 +180,8 @@ impl BuildRecord {
         let value = |status: Option<f64>, until: Millis| {
             self.values.iter().map(move |value| match value {
                 BuildValue::Status => status,
-                BuildValue::Duration => Some(seconds(until.since(started).max(0))),
+                // One that failed or was ended took as long as nobody knows; what it had taken so far was told meanwhile.
+                BuildValue::Duration => (status != Some(1.0)).then(|| seconds(until.since(started).max(0))),
             })
         };
         let (finished, exit) = match (&record.finished, record.exit) {

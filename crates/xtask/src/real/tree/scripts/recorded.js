@@ -1,16 +1,14 @@
 // `node scripts/recorded.js NAME COMMAND ARGUMENT…`: runs it, and leaves `run/NAME.json`: when it began, when it ended, and with which
-// status. The status is passed on.
+// status. The status is passed on. It runs where it is called.
 'use strict';
 
 const { spawn } = require('child_process');
 const fs = require('fs');
 const path = require('path');
 
-process.chdir(path.join(__dirname, '..'));
-
 const [name, program, ...args] = process.argv.slice(2);
 if (!program || !/^[a-z-]+$/.test(name)) throw new Error('usage: recorded.js NAME COMMAND ARGUMENT…');
-const file = path.join('run', `${name}.json`);
+const file = path.join(__dirname, '..', 'run', `${name}.json`);
 const started = new Date().toISOString();
 
 function leave(record) {
