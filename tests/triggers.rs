@@ -5,6 +5,8 @@ use crate::support::{Ran, Site, UNSHIP};
 use std::{
     collections::BTreeMap,
     fs,
+    io::{Read as _, Write as _},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -326,6 +328,43 @@ fn hostile_data_is_refused_at_its_place_and_within_bounds() {
     }
     let other = file(&site, "other.om", &(other + "# EOF\n"));
     let _ = bounded("openmetrics", &other).exits(0).prints("1 of 1 rules would have fired: 1 samples of 1 series");
+}
+
+/// What answers, what is told by others, what is not there; and what of the command line means nothing here.
+#[test]
+fn a_look_says_what_each_feed_gives_and_what_it_cannot_find() {
+    let site = site();
+    let here = site.unship(["triggers", "look", "site", "memory"]).exits(0);
+    let _ = here.prints("host-memory: host_memory_used_ratio = 0.").prints("1 feeds of 1 triggers: 1 gave a number");
+    let told = site.unship(["triggers", "look", "1.3", "slow-queries"]).exits(0);
+    let _ = told.prints("duckdb-queries: duckdb_query_seconds is told by the site: to POST /v1/samples");
+    let gone = site.unship(["triggers", "look", "1.3", "query-errors"]).exits(1);
+    let _ = gone.prints("duckdb_queries_total says nothing: logs/analytics.log is not there  (1.3/query-errors)");
+    site.write("logs/analytics.log", "query 1\n");
+    let _ = site.unship(["triggers", "look", "1.3", "query-errors"]).exits(0).prints("duckdb_queries_total = 0");
+    let empty = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n\
+                 {\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":[]}}";
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let prometheus = listener.local_addr().expect("its address");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(empty.as_bytes());
+        }
+    });
+    let feed = format!(
+        "[feeds.none]\nkind = \"prometheus\"\nmetric = \"no_such\"\nurl = \"http://{prometheus}\"\ntimeout = \"5s\"\n\
+         query = \"none\"\nevery = \"15s\"\n[[trigger]]\nname = \"none\"\nwhen = \"no_such > 1\"\nseverity = \"high\"\n\
+         auto = false\nattribution = \"ask\"\nfeed = [\"none\"]\n"
+    );
+    site.write("policies/site.toml", &format!("{SITE_POLICY}\n{feed}"));
+    let _ = site.unship(["triggers", "look", "site", "none"]).exits(0).prints("Prometheus answers with no series");
+    let _ = site.unship(["triggers", "look", "1.3", "colour"]).exits(1).says("it has slow-queries, memory");
+    let _ = site.unship(["triggers", "look", "9.9"]).exits(1).says("neither a policy nor triggers");
+    let _ = site.unship(["triggers", "look", "--all"]).exits(2);
+    site.write("policies/site.toml", &SITE_POLICY.replace("process = \"analytics\"", "process = \"analytic\""));
+    let wrong = site.unship(["triggers", "look", "1.3"]).exits(1);
+    let _ = wrong.says("this file has no `[processes.analytic]`").says("it has `analysis-service`, `analytics`");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use unship_controller::{
     clock::{MachineClock, SourceClock},
     sources::{FeedLook, is_told, look_once},
 };
-use unship_policy::{FeedSource, Name};
+use unship_policy::{Feed, FeedSource, Name};
 use unship_rollback::neutralise;
 
 /// Characters of a trouble that a line for people has; `--json` has all.
@@ -70,7 +70,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         &clock,
         |feed| judged.contains_key(feed),
         |look| {
-            let metric = &site.policy.feeds[&look.feed].metric;
+            let Feed { metric, source, .. } = &site.policy.feeds[&look.feed];
             let says = match (&look.trouble, look.samples.as_slice()) {
                 (Some(trouble), _) => {
                     troubled += 1;
@@ -78,7 +78,10 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
                 }
                 (None, []) => {
                     nothing += 1;
-                    "has nothing new: the next record will be a sample".to_owned()
+                    match source {
+                        FeedSource::Prometheus { .. } => "gives nothing: Prometheus answers with no series".to_owned(),
+                        _ => "has nothing new: the next record will be a sample".to_owned(),
+                    }
                 }
                 (None, [(_, value)]) => {
                     gave += 1;
