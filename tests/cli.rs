@@ -19,7 +19,7 @@ fn document(name: &str) -> PathBuf {
 
 /// `docs/NAME` holds exactly `text`; with `INSTA_UPDATE=always` it is written.
 #[track_caller]
-fn documented(name: &str, text: &str) {
+pub(crate) fn documented(name: &str, text: &str) {
     let path = document(name);
     if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
         fs::create_dir_all(path.parent().expect("a parent")).expect("docs");

@@ -13,6 +13,7 @@ use std::{
     process::{Child, ChildStdout, Stdio},
 };
 
+mod aftermath;
 mod alertmanager;
 mod night;
 mod people;

@@ -279,7 +279,8 @@ fn normal(text: &str) -> String {
             _ => (word, ""),
         };
         let bare = match bare {
-            id if is_id(id) => format!("{}…", &id[..1]),
+            // With what is hung on it in a file's name.
+            id if id.get(..26).is_some_and(is_id) => format!("{}…{}", &id[..1], &id[26..]),
             hex if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) => "…".to_owned(),
             other => other.to_owned(),
         };
@@ -324,9 +325,13 @@ fn the_readme_shows_a_night() {
         .as_str()
         .expect("an id")
         .to_owned();
-    let written = site.unship(["postmortem", &run]).exits(0).stdout;
+    let out = site.outside().join("pm");
+    let written = site.unship(["postmortem", &run, "--out", out.to_str().expect("UTF-8")]).exits(0).stdout;
+    let written = written.replace(out.to_str().expect("UTF-8"), ".");
+    let picture = fs::read_to_string(out.join(format!("{run}-1.svg"))).expect("a chart");
     transcript.push_str(&format!("\n$ unship postmortem {run}\n{written}"));
     let transcript = normal(&transcript);
+    crate::cli::documented("night.svg", &picture);
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md")).expect("README.md");
     assert!(readme.contains(transcript.trim_end()), "README.md does not show this night:\n{transcript}");
 }

@@ -18,6 +18,10 @@ pub fn line(fact: &Fact) -> String {
             format!("opened: {trigger} fired ({severity:?}, {story}): {rule}{at}")
         }
         Fact::TriggerJoined { trigger, rule, .. } => format!("{trigger} fired as well: {rule}"),
+        Fact::SeriesSeen { trigger, series, .. } => {
+            let samples: usize = series.iter().map(|seen| seen.samples.len()).sum();
+            format!("what {trigger} measured is kept for its picture: {samples} samples of {} series", series.len())
+        }
         Fact::Attributed { story, by, .. } => format!("{by} says that story {story} is at fault"),
         Fact::Decided { decision, reason, deadline_ms, .. } => {
             let until = deadline_ms.map_or_else(String::new, |ms| format!(", until {}", time(ms)));

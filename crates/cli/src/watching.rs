@@ -16,8 +16,8 @@ use unship_controller::{
 };
 use unship_policy::{Attribution, Digest, Moment, StoryId, TrustRoot};
 use unship_rollback::{
-    Clock as _,
-    incident::{Book, IncidentId, Submission, SubmissionId, Wish},
+    Clock as _, RunId,
+    incident::{Book, Fact, IncidentId, Submission, SubmissionId, Wish},
     signal::Millis,
 };
 use unship_store::WatchStore;
@@ -136,6 +136,29 @@ pub fn not_readable(e: &BookError) -> CliError {
 /// The daemon's book as it is now.
 pub fn book(store: &WatchStore) -> Result<Book> {
     book::read(store).map_err(|e| not_readable(&e))
+}
+
+/// What a run was for: the daemon's book, the incident, and its facts, each with its time.
+pub struct RunsIncident {
+    /// The book.
+    pub book: Book,
+    /// Which.
+    pub id: IncidentId,
+    /// In order.
+    pub facts: Vec<(u64, Fact)>,
+}
+
+/// The incident that a run was for; `None`: the daemon did not begin it.
+pub fn incident_of(site: &Site, run: &RunId) -> Result<Option<RunsIncident>> {
+    let Some(store) = site.store()?.watched().map_err(|e| crate::history::not_intact(&e))? else { return Ok(None) };
+    let Some(id) = book(&store)?.runs().get(run).map(|note| note.incident.clone()) else { return Ok(None) };
+    let mut facts = Vec::new();
+    let book = book::read_with(&store, |entry| {
+        let at_ms = entry.at_ms;
+        let its = entry.facts.into_iter().filter(|fact| fact.incident() == Some(&id));
+        facts.extend(its.map(|fact| (at_ms, fact)));
+    });
+    Ok(Some(RunsIncident { book: book.map_err(|e| not_readable(&e))?, id, facts }))
 }
 
 /// An incident's id from the command line, of one that is there.

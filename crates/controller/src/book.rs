@@ -62,18 +62,27 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// # Errors
 /// A damaged journal, or a record that cannot stand where it is.
 pub fn read(store: &WatchStore) -> Result<Book, BookError> {
+    read_with(store, |_| ())
+}
+
+/// As [`read`], with each entry as it was written.
+///
+/// # Errors
+/// As there.
+pub fn read_with(store: &WatchStore, mut each: impl FnMut(Entry)) -> Result<Book, BookError> {
     let mut book = Book::default();
-    for entry in store.records()? {
-        let entry = entry?;
-        replay(&mut book, entry.seq, &entry.json)?;
+    for record in store.records()? {
+        let record = record?;
+        each(replay(&mut book, record.seq, &record.json)?);
     }
     Ok(book)
 }
 
-fn replay(book: &mut Book, seq: u64, json: &[u8]) -> Result<(), BookError> {
+fn replay(book: &mut Book, seq: u64, json: &[u8]) -> Result<Entry, BookError> {
     let wrong = |why: String| BookError::Record { seq, why };
     let entry: Entry = serde_json::from_slice(json).map_err(|e| wrong(e.to_string()))?;
-    book.replay(&entry).map_err(|e| wrong(e.to_string()))
+    book.replay(&entry).map_err(|e| wrong(e.to_string()))?;
+    Ok(entry)
 }
 
 impl WatchBook {

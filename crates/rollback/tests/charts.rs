@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use std::ops::Range;
 use unship_rollback::{
-    chart::{Characters, Chart, LINES_MAX, Line, Threshold, Unit, svg, terminal},
+    chart::{Characters, Chart, LINES_MAX, Line, Mark, Threshold, Unit, svg, terminal},
     signal::{Millis, Sample},
 };
 
@@ -48,11 +48,13 @@ fn chart(all: &[Sample]) -> Chart<'_> {
         unit: Unit::Ratio,
         span: span(all),
         lines: vec![Line { name: "error_rate".into(), samples: all }],
+        is_thinned: false,
         gap: Some(Millis(2 * MINUTE)),
         thresholds: vec![Threshold { value: 0.25, side: "above" }],
         windows: vec![minute(3)..minute(4), minute(8)..minute(13)],
         window_words: "the condition holds, not yet for long enough".into(),
         fired: vec![minute(13)],
+        marks: vec![Mark { at: minute(14), what: "the rollback began".into() }],
         calendar,
     }
 }
@@ -133,11 +135,13 @@ fn nothing_is_drawn_of_nothing() {
         unit: Unit::Plain,
         span: Millis(0)..Millis(0),
         lines: vec![Line { name: "x".into(), samples: &[] }],
+        is_thinned: false,
         gap: None,
         thresholds: Vec::new(),
         windows: Vec::new(),
         window_words: String::new(),
         fired: Vec::new(),
+        marks: Vec::new(),
         calendar,
     };
     let picture = svg(&empty, "none");
@@ -189,11 +193,13 @@ proptest! {
             unit: Unit::Seconds,
             span: at(0)..at(values.len()),
             lines: vec![Line { name: "any".into(), samples: &all }],
+            is_thinned: false,
             gap: gap.map(Millis),
             thresholds: vec![Threshold { value: threshold, side: "below" }],
             windows: vec![at(3)..at(1), at(0)..at(2), Millis(i64::MIN)..Millis(i64::MAX)],
             window_words: "x".into(),
             fired: vec![at(1), Millis(i64::MAX), Millis(i64::MIN)],
+            marks: vec![Mark { at: Millis(i64::MIN), what: "".into() }, Mark { at: at(1), what: "<b>".into() }],
             calendar: |at| at.0.to_string(),
         };
         let picture = svg(&chart, "any");

@@ -1,9 +1,20 @@
 //! `unship incidents`: what the daemon's book says.
 
-use crate::{context::Context, error::Result, exit::Exit, out::time, told, watching};
-use unship_rollback::incident::{Incident, Stage, Wish};
+use crate::{
+    context::Context,
+    error::{CliError, Result},
+    exit::Exit,
+    out::time,
+    site::{Site, read_text},
+    told, watching,
+};
+use std::path::{Path, PathBuf};
+use unship_rollback::incident::{Incident, NoticeEvent, Stage, USERS_TEXT_BYTES_MAX, Wish};
 
 /// Lists the incidents, oldest first; with an id one of them, with what its plan would do. Nothing is changed, but by --close.
+///
+/// --tell-users hands in a text that a person approves of, for those whom a `[[notice]]` of the site names for `users-affected` (where
+/// none does, mail to `support-team`): who was affected no journal knows, and what they are told no program writes.
 #[derive(clap::Args)]
 pub struct Args {
     /// One incident's id
@@ -12,10 +23,13 @@ pub struct Args {
     #[arg(long, conflicts_with = "incident")]
     all: bool,
     /// It is over: close it, for this reason
-    #[arg(long, value_name = "REASON", requires = "incident", requires = "by")]
+    #[arg(long, value_name = "REASON", group = "act", requires = "incident", requires = "by")]
     close: Option<String>,
-    /// Who closes it
-    #[arg(long, value_name = "NAME", requires = "close")]
+    /// Tell users of its rollback what stands in this file, 1 to 4000 bytes of text
+    #[arg(long, value_name = "FILE", group = "act", requires = "incident", requires = "by")]
+    tell_users: Option<PathBuf>,
+    /// Who closes it, or approves of the text
+    #[arg(long, value_name = "NAME", requires = "act")]
     by: Option<String>,
 }
 
@@ -27,6 +41,11 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         let id = watching::incident(&book, text)?;
         if let (Some(reason), Some(by)) = (&args.close, &args.by) {
             let wish = Wish::Close { incident: id, reason: reason.clone() };
+            watching::submit(context, &site, by, wish)?;
+            return Ok(Exit::Done);
+        }
+        if let (Some(file), Some(by), Some(incident)) = (&args.tell_users, &args.by, book.incident(&id)) {
+            let wish = tell_users(&site, incident, file)?;
             watching::submit(context, &site, by, wish)?;
             return Ok(Exit::Done);
         }
@@ -51,6 +70,27 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         "exposed": book.exposures().keys().collect::<Vec<_>>(),
     }));
     Ok(Exit::Done)
+}
+
+/// What users are told, checked as the daemon will.
+fn tell_users(site: &Site, incident: &Incident, file: &Path) -> Result<Wish> {
+    let Some(run) = incident.runs.last().cloned() else {
+        return Err(CliError::user(format!("no rollback of {} has begun: users are told of one", incident.id)));
+    };
+    let text = read_text(file)?.trim().to_owned();
+    if text.is_empty() || text.len() > USERS_TEXT_BYTES_MAX {
+        return Err(CliError::user(format!(
+            "{} has {} bytes of text; what users are told has 1 to {USERS_TEXT_BYTES_MAX}",
+            file.display(),
+            text.len()
+        )));
+    }
+    let notices = &site.policy.notices.notices;
+    if !notices.iter().any(|notice| notice.events.contains(&NoticeEvent::UsersAffected)) {
+        return Err(CliError::user("nobody would be told: no `[[notice]]` of the site names `users-affected`")
+            .hint("docs/notices.md shows how to name a channel for it, in policies/site.toml; nothing was handed in"));
+    }
+    Ok(Wish::TellUsers { run, text })
 }
 
 fn show(context: &Context, incident: &Incident) {

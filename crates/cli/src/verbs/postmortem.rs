@@ -9,7 +9,7 @@ use crate::{
     out::time,
     recorded,
     site::{Site, story_id},
-    triggers,
+    told, triggers, watching,
 };
 use similar::TextDiff;
 use std::{
@@ -22,9 +22,10 @@ use std::{
 };
 use unship_policy::{Definitions, definitions};
 use unship_rollback::{
-    AppliedEffect, Image, RunState, Standing,
+    AppliedEffect, Image, RunId, RunState, Standing,
     chart::svg,
-    post_mortem::{Change, Material, PostMortem, calendar, markdown},
+    incident::Wish,
+    post_mortem::{Change, IncidentMaterial, Material, PostMortem, calendar, markdown, pictures},
     signal::Recording,
     text_path,
     trigger::{TriggerRule, drawn, metrics, replay},
@@ -38,9 +39,11 @@ const DIFF_LINES_MAX: usize = 400;
 const SERIES_MAX: usize = 100_000;
 const SAMPLES_MAX: usize = 50_000_000;
 
-/// Writes what the journal knows of a run as the draft of its post-mortem: RUN.md, RUN.json, RUN.ics (when it is due), and charts of the
-/// trigger's series around it where recorded data is given. What nobody wrote down it says is unknown. Nothing of the site
-/// is changed.
+/// Writes what the journals know of a run as the draft of its post-mortem: RUN.md, RUN.json, RUN.ics (when it is due), and charts of the
+/// triggers' series around it, from the daemon's journal or from recorded data. What nobody wrote down it says is unknown. Nothing of
+/// the site is changed.
+///
+/// --written says that people have finished it: the daemon reminds nobody of it any more.
 #[derive(clap::Args)]
 pub struct Args {
     /// The run's id
@@ -51,9 +54,15 @@ pub struct Args {
     /// Replace files of an earlier draft
     #[arg(long)]
     force: bool,
-    /// Recorded samples, as `triggers backtest` reads them: draws the story's triggers
+    /// Recorded samples, as `triggers backtest` reads them: draws the story's triggers by them, and not by what the daemon kept
     #[arg(long, value_name = "FILE")]
     data: Vec<PathBuf>,
+    /// People have finished it: no draft is written, and the daemon reminds nobody of it any more
+    #[arg(long, requires = "by", conflicts_with_all = ["out", "force", "data"])]
+    written: bool,
+    /// Who says so
+    #[arg(long, value_name = "NAME", requires = "written")]
+    by: Option<String>,
 }
 
 /// Runs the verb.
@@ -62,6 +71,14 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
     let store = site.store()?;
     let history = History::read(&store)?;
     let state = history.run(&args.run)?;
+    if let (true, Some(by), Some(run)) = (args.written, &args.by, state.run()) {
+        return written(context, &site, run, by);
+    }
+    let known = state.run().map(|run| watching::incident_of(&site, run)).transpose()?.flatten();
+    let incident = known.as_ref().zip(state.run()).and_then(|(known, run)| {
+        let incident = known.book.incident(&known.id)?;
+        Some(IncidentMaterial { book: &known.book, incident, facts: &known.facts, run, words: told::line })
+    });
     let mut records = Vec::new();
     for_each(&store, |_, record| {
         if record.run.as_str() == args.run {
@@ -69,35 +86,57 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         }
         Ok(())
     })?;
-    let charts = charts(&site, state, &args.data)?;
+    let charts = match incident {
+        Some(incident) if args.data.is_empty() => kept(incident),
+        _ => charts(&site, state, &args.data)?,
+    };
     let names: Vec<String> = (1..=charts.len()).map(|n| format!("{}-{n}.svg", args.run)).collect();
     let changes = changes(&site, state);
     let (policy, charted) = (&site.policy.post_mortem, &names);
-    let told = PostMortem::of(Material {
+    let draft = PostMortem::of(Material {
         site: &site.policy.name,
         run: state,
         records: &records,
+        incident,
         changes: &changes,
         charts: charted,
         policy,
     });
-    let json = serde_json::to_string_pretty(&told)
+    let json = serde_json::to_string_pretty(&draft)
         .map_err(|e| CliError::user("the post-mortem cannot be written as JSON").because(&e))?;
     let mut files =
-        vec![(format!("{}.md", args.run), markdown(&told, time)), (format!("{}.json", args.run), format!("{json}\n"))];
-    files.extend(calendar(&told, stamp).map(|text| (format!("{}.ics", args.run), text)));
+        vec![(format!("{}.md", args.run), markdown(&draft, time)), (format!("{}.json", args.run), format!("{json}\n"))];
+    files.extend(calendar(&draft, stamp).map(|text| (format!("{}.ics", args.run), text)));
     files.extend(names.iter().cloned().zip(charts));
     let written = write(&args.out, args.force, &files)?;
     for file in &written {
         context.out.text(format!("wrote {}", file.display()));
     }
-    for unknown in &told.unknown {
+    for unknown in &draft.unknown {
         context.out.text(format!("unknown: {unknown}"));
     }
     context.out.summary(serde_json::json!({
-        "run": told.run, "story": told.story, "outcome": told.outcome, "verdict": told.verdict, "files": written,
-        "not_restored": told.not_restored.len(), "unknown": told.unknown,
+        "run": draft.run, "story": draft.story, "outcome": draft.outcome, "verdict": draft.verdict, "files": written,
+        "incident": draft.incident.as_ref().map(|incident| &incident.id), "not_restored": draft.not_restored.len(),
+        "unknown": draft.unknown,
     }));
+    Ok(Exit::Done)
+}
+
+/// Hands in that people have finished it.
+fn written(context: &Context, site: &Site, run: &RunId, by: &str) -> Result<Exit> {
+    let book = watching::book(&watching::watched(site)?)?;
+    match book.post_mortems().get(run) {
+        Some(due) if due.written_ms.is_none() => {}
+        Some(_) => {
+            return Err(CliError::user(format!("that of run {run} is written already")).hint("nothing was changed"));
+        }
+        None => {
+            return Err(CliError::user(format!("no post-mortem of run {run} is due"))
+                .hint("the daemon reminds of those of the runs that it began"));
+        }
+    }
+    watching::submit(context, site, by, Wish::PostMortem { run: run.clone() })?;
     Ok(Exit::Done)
 }
 
@@ -129,6 +168,12 @@ fn write(dir: &Path, force: bool, files: &[(String, String)]) -> Result<Vec<Path
 /// `20261123T091313Z`.
 fn stamp(ms: u64) -> String {
     time(ms).split('.').next().unwrap_or_default().replace(['-', ':'], "") + "Z"
+}
+
+/// The charts of what the daemon kept of the incident's series.
+fn kept(incident: IncidentMaterial<'_>) -> Vec<String> {
+    let pictures = pictures(incident).into_iter().enumerate();
+    pictures.map(|(n, picture)| svg(&picture.chart(recorded::calendar), &format!("{}", n + 1))).collect()
 }
 
 /// The charts of the story's triggers in this data.

@@ -4,6 +4,7 @@
 mod course;
 mod people;
 mod samples;
+mod series;
 mod upkeep;
 
 use crate::{
@@ -29,6 +30,7 @@ use unship_policy::Digest;
 use unship_rollback::{
     RunId,
     incident::{Fact, IncidentId, NoticeEvent},
+    signal::Trails,
     trigger::Evaluator,
 };
 
@@ -142,6 +144,8 @@ pub struct Daemon {
     evaluator: Evaluator,
     /// By incident: what judges whether its triggers stay clear after its run.
     judges: BTreeMap<IncidentId, Evaluator>,
+    /// What the series did lately.
+    trails: Trails,
     plans: BTreeMap<IncidentId, Planning>,
     /// Runs that the hands have.
     given: HashSet<RunId>,
@@ -174,6 +178,7 @@ impl Daemon {
             hands,
             evaluator,
             judges,
+            trails: series::trails(&parts.setup.rules),
             plans: BTreeMap::new(),
             given: HashSet::new(),
             soon: BTreeSet::new(),
@@ -324,6 +329,7 @@ impl Daemon {
     /// A fact that cannot follow is a defect of unship's: nothing of the record is written. The incident that it is about is
     /// left as it is until the next start, and a person is called, once; everything else goes on.
     fn say(&mut self, facts: Vec<Fact>, notices: Vec<Notify>) -> Result<(), BookError> {
+        let facts = self.with_series(facts);
         let about = facts.iter().find_map(Fact::incident).cloned();
         let Err(illegal) = self.write(facts, notices)? else { return Ok(()) };
         tracing::error!(%illegal, "a fact was refused");
@@ -347,7 +353,12 @@ impl Daemon {
     ) -> Result<Result<(), unship_rollback::incident::IllegalFact>, BookError> {
         let now_ms = self.now_ms();
         for fact in &facts {
-            tracing::info!(fact = fact.kind(), incident = fact.incident().map(tracing::field::display), "{fact:?}");
+            let incident = fact.incident().map(tracing::field::display);
+            match fact {
+                // As long as the picture that is made of it.
+                Fact::SeriesSeen { trigger, .. } => tracing::debug!(fact = fact.kind(), incident, trigger),
+                fact => tracing::info!(fact = fact.kind(), incident, "{fact:?}"),
+            }
         }
         let announcer = &*self.parts.setup.announcer;
         let written = self.parts.book.append_made(now_ms, |book| {

@@ -6,7 +6,7 @@ use crate::{book::BookError, links, notify::Notify};
 use unship_policy::{Approval, Digest, Sought, TrustRoot, approved};
 use unship_rollback::{
     RunId,
-    incident::{Closing, Fact, Incident, IncidentId, NoticeEvent, Stage, Submission, Wish},
+    incident::{Closing, Fact, Incident, IncidentId, NoticeEvent, Stage, Submission, USERS_TEXT_BYTES_MAX, Wish},
     neutralise,
 };
 
@@ -15,7 +15,6 @@ const FORMAT: u32 = 1;
 const SILENCE_MAX_MS: u64 = 7 * 24 * 3_600_000;
 /// How long a one-time link works where nobody waits for an answer by a certain time.
 const LINK_MS: u64 = 4 * 3_600_000;
-const TEXT_BYTES_MAX: usize = 4000;
 
 /// What is done about a submission: facts, notices, and what the daemon itself has to do.
 #[derive(Default)]
@@ -172,8 +171,8 @@ impl Daemon {
     fn tell_users(&self, run: &RunId, text: &str, by: String) -> Result<Taken, String> {
         let incident = self.parts.book.read(|book| book.runs().get(run).map(|note| note.incident.clone()));
         let incident = incident.ok_or_else(|| format!("there is no run {run} of the daemon's"))?;
-        if text.trim().is_empty() || text.len() > TEXT_BYTES_MAX {
-            return Err(format!("what users are told has 1 to {TEXT_BYTES_MAX} bytes"));
+        if text.trim().is_empty() || text.len() > USERS_TEXT_BYTES_MAX {
+            return Err(format!("what users are told has 1 to {USERS_TEXT_BYTES_MAX} bytes"));
         }
         let told = Fact::TextApproved { run: run.clone(), by, text: Digest::of(text.as_bytes()) };
         let notice = Notify::of(NoticeEvent::UsersAffected, &incident, text).with_run(run);

@@ -39,7 +39,7 @@ pub fn qualified(rule: &TriggerRule) -> String {
     format!("{owner}/{}", rule.name)
 }
 
-fn millis(ms: u64) -> Millis {
+pub(super) fn millis(ms: u64) -> Millis {
     Millis(i64::try_from(ms).unwrap_or(i64::MAX))
 }
 
@@ -172,6 +172,7 @@ impl Daemon {
                 offer(judge, &series, sample);
             }
             if is_watched {
+                self.follow(&series, sample);
                 let due = u64::try_from(sample.at.0).unwrap_or(0).saturating_add(lateness_ms + 1);
                 if due > now_ms && due < now_ms + u64::try_from(TICK.as_millis()).unwrap_or(0) + lateness_ms {
                     self.soon.insert(due);
@@ -197,8 +198,7 @@ impl Daemon {
                         value: Some(e.value).filter(|v| v.is_finite()),
                         at_ms: transition.at.0,
                     });
-                    let label = evidence.and_then(|e| e.series.labels().get("story").cloned());
-                    self.fired(transition.rule, told, label)?;
+                    self.fired(transition.rule, told, evidence.map(|e| e.series).as_ref())?;
                 }
                 TransitionKind::Suppressed(why) => self.suppressed(transition.rule, why)?,
                 TransitionKind::ClockSetBack { .. }
@@ -243,13 +243,15 @@ impl Daemon {
         &mut self,
         rule: usize,
         evidence: Option<incident::Evidence>,
-        label: Option<String>,
+        cause: Option<&Series>,
     ) -> Result<(), BookError> {
-        let rule = &self.evaluator.rules()[rule];
+        let index = rule;
+        let rule = &self.evaluator.rules()[index];
         let (trigger, text) = (qualified(rule), rule.when.text().to_owned());
         let severity = rule.trigger.as_ref().map_or(Severity::Critical, |t: &Trigger| t.severity);
         let auto = rule.trigger.as_ref().is_some_and(|t| t.auto);
         let known = |story: &String| self.parts.setup.stories.contains(story);
+        let label = cause.and_then(|series| series.labels().get("story").cloned());
         let story = match (&rule.story, rule.trigger.as_ref().and_then(|t| t.attribution)) {
             (Some(story), _) => Some(story.to_string()),
             (None, Some(Attribution::Label)) => label.filter(known),
@@ -274,16 +276,18 @@ impl Daemon {
                     _ => NoticeEvent::Progress,
                 };
                 let notice = Notify::of(event, &incident, detail);
+                let seen = self.series_before(&incident, index, cause);
                 let joined = Fact::TriggerJoined { incident, trigger, severity, auto, evidence, rule: text };
-                self.say(vec![joined], vec![notice])
+                self.say([joined].into_iter().chain(seen).collect(), vec![notice])
             }
             None => {
                 let Some(incident) = IncidentId::new(&fresh_id('i', self.now_ms())) else { return Ok(()) };
                 let notice = Notify::of(NoticeEvent::Progress, &incident, detail);
+                let seen = self.series_before(&incident, index, cause);
                 let needed_by = None;
                 let opened =
                     Fact::IncidentOpened { incident, trigger, story, severity, auto, evidence, rule: text, needed_by };
-                self.say(vec![opened], vec![notice])
+                self.say([opened].into_iter().chain(seen).collect(), vec![notice])
             }
         }
     }
@@ -391,6 +395,7 @@ impl Daemon {
     pub(super) fn carry_over(&mut self) {
         let settings = settings(&self.parts, self.now_ms());
         self.evaluator = self.evaluator.carried(self.parts.setup.rules.clone(), settings);
+        self.carry_trails();
         self.snapshot.is_urgent = true;
     }
 

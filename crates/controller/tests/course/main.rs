@@ -5,6 +5,7 @@ mod decisions;
 mod people;
 mod restarts;
 mod runs;
+mod series;
 mod support;
 #[path = "../../../policy/tests/policy/support.rs"]
 #[expect(dead_code, reason = "the tests of policy use all of it")]

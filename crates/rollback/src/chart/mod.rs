@@ -30,6 +30,8 @@ pub struct Chart<'a> {
     pub span: Range<Millis>,
     /// The values, one line a series; those beyond [`LINES_MAX`] are counted, not drawn.
     pub lines: Vec<Line<'a>>,
+    /// Whether only some of the samples that there were are given, with all extremes: then their number says nothing.
+    pub is_thinned: bool,
     /// After this long without a sample a line is broken: nothing is known there. `None`: only where a series ends.
     pub gap: Option<Millis>,
     /// The limits that are not to be crossed.
@@ -40,6 +42,8 @@ pub struct Chart<'a> {
     pub window_words: String,
     /// When it was.
     pub fired: Vec<Millis>,
+    /// What else happened.
+    pub marks: Vec<Mark>,
     /// A time as `YYYY-MM-DD hh:mm:ss`; the pure crates have no calendar.
     pub calendar: fn(Millis) -> String,
 }
@@ -62,6 +66,15 @@ pub struct Threshold {
     pub side: &'static str,
 }
 
+/// Something that happened, beside what the rule said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// When.
+    pub at: Millis,
+    /// What: `the rollback began`.
+    pub what: String,
+}
+
 /// Lines that are drawn; one more would be one of too many to tell apart.
 pub const LINES_MAX: usize = 8;
 /// Moments that are named one by one.
@@ -80,6 +93,7 @@ impl Chart<'_> {
             }
             words.push(match count {
                 0 => format!("{}: no data.", line.name),
+                _ if self.is_thinned => format!("{}: {} to {}.", line.name, self.value(least), self.value(most)),
                 _ => format!("{}: {} to {} in {count} samples.", line.name, self.value(least), self.value(most)),
             });
         }
@@ -98,6 +112,7 @@ impl Chart<'_> {
                 format!("It fires at {}{more}.", named.join(", "))
             }
         });
+        words.extend(self.marks.iter().map(|mark| format!("At {} {}.", time(mark.at), mark.what)));
         words
     }
 

@@ -69,6 +69,9 @@ pub fn svg(chart: &Chart<'_>, id: &str) -> String {
         let y = y(&scale, threshold.value);
         let _ = writeln!(out, "<path class=\"threshold\" d=\"M{LEFT} {y:.1}h{PLOT_WIDTH}\"/>");
     }
+    for n in chart.marks.iter().filter_map(|mark| column(mark.at, &chart.span, PLOT_WIDTH)) {
+        let _ = writeln!(out, "<path class=\"mark\" d=\"M{} {TOP}V{bottom}\"/>", LEFT + n);
+    }
     fired(&mut out, chart, bottom);
     for (n, (class, what)) in legend.iter().enumerate() {
         let y = bottom + 42.0 + LEADING * n as f64;
@@ -124,6 +127,7 @@ fn legend(chart: &Chart<'_>) -> Vec<(String, String)> {
             all.push(("fired".into(), format!("fires {} times, first at {first} (UTC)", many.len())));
         }
     }
+    all.extend(chart.marks.iter().map(|mark| ("mark".into(), format!("{} at {} (UTC)", mark.what, time(&mark.at)))));
     all
 }
 
@@ -210,12 +214,13 @@ fn style(id: &str) -> String {
          #{id} .line{{stroke-width:1.6;stroke-linejoin:round;stroke-linecap:round}}\
          #{id} .threshold{{stroke:#b00020;stroke-width:1.4;stroke-dasharray:8 4}}\
          #{id} .window{{fill:#f2b705;fill-opacity:.28}}\
-         #{id} .fired{{stroke:#b00020;stroke-width:1.6}}#{id} path.fired-mark{{fill:#b00020}}{light}\
+         #{id} .fired{{stroke:#b00020;stroke-width:1.6}}#{id} path.fired-mark{{fill:#b00020}}\
+         #{id} .mark{{stroke:#00704f;stroke-width:1.6;stroke-dasharray:2 3}}{light}\
          @media (prefers-color-scheme:dark){{\
          #{id} text{{fill:#ececec}}#{id} .axis{{fill:#bdbdbd}}#{id} .page{{fill:#16181c}}\
          #{id} .grid{{stroke:#3a3d44}}#{id} .frame{{stroke:#bdbdbd}}\
          #{id} .threshold,#{id} .fired{{stroke:#ff6b7d}}#{id} path.fired-mark{{fill:#ff6b7d}}\
-         #{id} .window{{fill:#f2b705;fill-opacity:.24}}{dark}}}\
+         #{id} .mark{{stroke:#2fd0a0}}#{id} .window{{fill:#f2b705;fill-opacity:.24}}{dark}}}\
          </style>\n"
     )
 }

@@ -21,6 +21,7 @@ struct Marks {
     threshold: char,
     window: char,
     fired: char,
+    mark: char,
     foot: char,
     axis: char,
     corner: char,
@@ -34,6 +35,7 @@ const UNICODE: Marks = Marks {
     threshold: '─',
     window: '░',
     fired: '│',
+    mark: '┊',
     foot: '▲',
     axis: '┤',
     corner: '└',
@@ -46,6 +48,7 @@ const ASCII: Marks = Marks {
     threshold: '-',
     window: '.',
     fired: '!',
+    mark: ':',
     foot: '^',
     axis: '|',
     corner: '+',
@@ -154,9 +157,11 @@ fn picture(chart: &Chart<'_>, marks: &Marks, scale: &Scale, width: usize, height
     for threshold in &chart.thresholds {
         grid[row(scale, threshold.value, height)].fill(marks.threshold);
     }
-    for at in chart.fired.iter().filter_map(|at| column(*at, &chart.span, width)) {
+    let others = chart.marks.iter().map(|mark| (mark.at, marks.mark));
+    for (at, character) in others.chain(chart.fired.iter().map(|at| (*at, marks.fired))) {
+        let Some(n) = column(at, &chart.span, width) else { continue };
         for line in &mut grid {
-            line[at] = marks.fired;
+            line[n] = character;
         }
     }
     let (across, down) = marks.dots;

@@ -266,6 +266,8 @@ impl Book {
             evidence: evidence.clone(),
             rule: rule.clone(),
             at_ms,
+            series: Vec::new(),
+            seen_ms: i64::MIN,
         };
         let opened = Incident {
             id: incident.clone(),

@@ -1,6 +1,9 @@
 //! Facts about incidents, notices and the daemon itself, as its journal has them.
 
-use crate::{Outcome, RunId, Verdict};
+use crate::{
+    Outcome, RunId, Verdict,
+    signal::{Millis, Sample, Series},
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use unship_policy::{Digest, NoticeEvent, Severity};
@@ -115,6 +118,29 @@ pub struct Evidence {
     pub at_ms: i64,
 }
 
+/// A part of a series, as the book keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    /// Which.
+    pub series: Series,
+    /// Milliseconds since the epoch, and what was observed; `None` where that was no finite number.
+    pub samples: Vec<(i64, Option<f64>)>,
+}
+
+impl Seen {
+    /// Of these samples.
+    pub fn new(series: Series, samples: &[Sample]) -> Seen {
+        let kept = samples.iter().map(|s| (s.at.0, Some(s.value).filter(|value| value.is_finite())));
+        Seen { series, samples: kept.collect() }
+    }
+
+    /// As they were observed, but for what was no finite number: that is NaN.
+    pub fn samples(&self) -> impl Iterator<Item = Sample> {
+        self.samples.iter().map(|(at, value)| Sample { at: Millis(*at), value: value.unwrap_or(f64::NAN) })
+    }
+}
+
 /// What a person handed in while the daemon was up or down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -128,6 +154,9 @@ pub struct Submission {
     /// What is wished.
     pub wish: Wish,
 }
+
+/// Bytes of what users are told at most.
+pub const USERS_TEXT_BYTES_MAX: usize = 4000;
 
 /// What a person wishes of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,6 +243,14 @@ pub enum Fact {
         auto: bool,
         evidence: Option<Evidence>,
         rule: String,
+    },
+    /// What its series did since that was written down last: for pictures, and thinned.
+    SeriesSeen {
+        incident: IncidentId,
+        trigger: String,
+        /// What counts as normal, where the trigger compares with that.
+        baseline: Option<f64>,
+        series: Vec<Seen>,
     },
     /// A person's approval said which story is at fault.
     Attributed { incident: IncidentId, story: String, by: String },
@@ -331,6 +368,7 @@ impl Fact {
         "watch-ended",
         "incident-opened",
         "trigger-joined",
+        "series-seen",
         "attributed",
         "decided",
         "escalated",
@@ -375,6 +413,7 @@ impl Fact {
             Fact::WatchEnded => "watch-ended",
             Fact::IncidentOpened { .. } => "incident-opened",
             Fact::TriggerJoined { .. } => "trigger-joined",
+            Fact::SeriesSeen { .. } => "series-seen",
             Fact::Attributed { .. } => "attributed",
             Fact::Decided { .. } => "decided",
             Fact::Escalated { .. } => "escalated",
@@ -418,6 +457,7 @@ impl Fact {
         match self {
             Fact::IncidentOpened { incident, .. }
             | Fact::TriggerJoined { incident, .. }
+            | Fact::SeriesSeen { incident, .. }
             | Fact::Attributed { incident, .. }
             | Fact::Decided { incident, .. }
             | Fact::Escalated { incident, .. }

@@ -12,7 +12,10 @@ mod worse;
 
 pub use book::{Book, Exposure, IllegalFact, Notice, NoticeStanding, PostMortem, RunNote};
 pub use decide::{Decided, Known, Way, at_expiry, at_watch_end, decide};
-pub use fact::{Closing, Decision, Entry, Evidence, Fact, IncidentId, NoticeId, Submission, SubmissionId, Wish};
+pub use fact::{
+    Closing, Decision, Entry, Evidence, Fact, IncidentId, NoticeId, Seen, Submission, SubmissionId,
+    USERS_TEXT_BYTES_MAX, Wish,
+};
 pub use open::{CountedApproval, Incident, Joined, Link, Stage};
 pub use unship_policy::NoticeEvent;
 pub use worse::worse;

@@ -1,7 +1,7 @@
 //! One incident, as its facts tell it.
 
 use super::{Closing, Decision, Evidence, Fact, IncidentId};
-use crate::{Outcome, RunId, Verdict};
+use crate::{Outcome, RunId, Verdict, signal::Series};
 use std::collections::BTreeMap;
 use unship_policy::{Digest, Severity};
 
@@ -81,6 +81,10 @@ pub struct Joined {
     pub rule: String,
     /// When it fired.
     pub at_ms: u64,
+    /// Its series that are written down.
+    pub series: Vec<Series>,
+    /// Up to which moment, in milliseconds since the epoch.
+    pub seen_ms: i64,
 }
 
 /// A yes that was counted.
@@ -214,7 +218,18 @@ impl Incident {
                     evidence: evidence.clone(),
                     rule: rule.clone(),
                     at_ms,
+                    series: Vec::new(),
+                    seen_ms: i64::MIN,
                 });
+            }
+            (Fact::SeriesSeen { trigger, series, .. }, _) => {
+                let joined = self.triggers.iter_mut().find(|t| t.trigger == *trigger)?;
+                for seen in series {
+                    joined.seen_ms = seen.samples.iter().map(|(at, _)| *at).fold(joined.seen_ms, i64::max);
+                    if !joined.series.contains(&seen.series) {
+                        joined.series.push(seen.series.clone());
+                    }
+                }
             }
             (Fact::Attributed { story, .. }, _) if self.story.is_none() => self.story = Some(story.clone()),
             (

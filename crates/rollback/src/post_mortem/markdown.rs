@@ -1,6 +1,6 @@
 //! A post-mortem as Markdown. All foreign text is made harmless, for terminals and for what renders Markdown.
 
-use super::{Change, PostMortem, Todo};
+use super::{Change, IncidentTold, PostMortem, Todo};
 use crate::neutralise;
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ pub fn markdown(of: &PostMortem, time: fn(u64) -> String) -> String {
     let title = of.title.as_deref().map_or_else(String::new, |title| format!(", {}", plain(title)));
     line(format!("# Post-mortem: story {}{title}\n", plain(&of.story)));
     line(
-        "A draft, from the journal. What stands in it was written down while it happened; the rest is for people.\n"
+        "A draft, from the journals. What stands in it was written down while it happened; the rest is for people.\n"
             .to_owned(),
     );
     line("## Summary\n".to_owned());
@@ -38,8 +38,11 @@ pub fn markdown(of: &PostMortem, time: fn(u64) -> String) -> String {
         line(format!("- Bundle: {}", plain(trust)));
     }
     line(format!("- {} effects; {} not restored", of.effects.len(), of.not_restored.len()));
+    if let Some(told) = &of.incident {
+        incident(told, &mut line);
+    }
     line("\n## Impact window\n".to_owned());
-    line("- Harm began: unknown".to_owned());
+    harm(of.incident.as_ref(), time, &mut line);
     line(format!("- Rollback began: {}", time(of.began_ms)));
     match of.ended_ms {
         Some(ended_ms) => {
@@ -48,11 +51,16 @@ pub fn markdown(of: &PostMortem, time: fn(u64) -> String) -> String {
         }
         None => line("- Rollback ended: unknown; the run was cut off".to_owned()),
     }
+    after(of.incident.as_ref(), time, &mut line);
     for chart in &of.charts {
         line(format!("\n![What set it off]({})", chart.replace([' ', '(', ')', '<', '>'], "_")));
     }
     line("\n## Approvals\n".to_owned());
-    if of.approvals.is_empty() {
+    let answers = of.incident.iter().flat_map(|told| &told.answers);
+    for answer in answers.clone() {
+        line(format!("- {}: {}", time(answer.at_ms), plain(&answer.what)));
+    }
+    if of.approvals.is_empty() && answers.count() == 0 {
         line("None was needed.".to_owned());
     }
     for approval in &of.approvals {
@@ -61,8 +69,11 @@ pub fn markdown(of: &PostMortem, time: fn(u64) -> String) -> String {
     line("\n## Timeline\n".to_owned());
     line("| UTC | after | what |\n|---|---|---|".to_owned());
     for moment in &of.timeline {
-        let after_ms = moment.at_ms.saturating_sub(of.began_ms);
-        let after = format!("{}.{:03} s", after_ms / 1000, after_ms % 1000);
+        let (sign, apart_ms) = match moment.at_ms.checked_sub(of.began_ms) {
+            Some(apart_ms) => ("", apart_ms),
+            None => ("-", of.began_ms - moment.at_ms),
+        };
+        let after = format!("{sign}{}.{:03} s", apart_ms / 1000, apart_ms % 1000);
         line(format!("| {} | {after} | {} |", time(moment.at_ms), plain(&moment.what)));
     }
     line("\n## Effects\n".to_owned());
@@ -101,6 +112,23 @@ pub fn markdown(of: &PostMortem, time: fn(u64) -> String) -> String {
     for left in &of.not_restored {
         line(format!("- {}", plain(left)));
     }
+    if let Some(told) = &of.incident {
+        line("\n## Who was told\n".to_owned());
+        line(match told.notices.as_slice() {
+            [] => "Nobody: no `[[notice]]` of the site says who.".to_owned(),
+            _ => "| UTC | of | where | what | |\n|---|---|---|---|---|".to_owned(),
+        });
+        for notice in &told.notices {
+            line(format!(
+                "| {} | {} | {} | {} | {} |",
+                time(notice.at_ms),
+                notice.event,
+                plain(&notice.channel),
+                plain(&notice.detail),
+                plain(&notice.standing)
+            ));
+        }
+    }
     line("\n## Checklist\n".to_owned());
     for item in &of.checklist {
         let (mark, who) = match &item.ticked {
@@ -124,6 +152,74 @@ pub fn markdown(of: &PostMortem, time: fn(u64) -> String) -> String {
         line(format!("- {}", plain(unknown)));
     }
     text
+}
+
+/// What set it off, and what was decided.
+fn incident(of: &IncidentTold, line: &mut impl FnMut(String)) {
+    line(format!("- Incident: {}, {:?}", code(of.id.as_str()), of.severity));
+    for cause in &of.causes {
+        let at = match (&cause.series, cause.value) {
+            (None, _) => String::new(),
+            (Some(series), None) => format!("; {}", plain(series)),
+            (Some(series), Some(value)) => format!("; {} at {value}", plain(series)),
+        };
+        line(format!("- Set off by: {}: {}{at}", plain(&cause.trigger), plain(&cause.rule)));
+    }
+    if let Some(other) = &of.needed_by {
+        line(format!("- Taken back first for the incident {}, whose story needs that", code(other.as_str())));
+    }
+    if let Some(decision) = &of.decision {
+        line(format!("- Decided: {}", plain(decision)));
+    }
+    if let (Some(verdict), Some(reason)) = (of.verdict, &of.verdict_reason) {
+        line(format!("- In the end: **{verdict}**: {}", plain(reason)));
+    }
+    for other in &of.other_runs {
+        line(format!("- Another run of the incident: {}", code(other.as_str())));
+    }
+}
+
+/// Since when there was harm, by what the triggers tell.
+fn harm(of: Option<&IncidentTold>, time: fn(u64) -> String, line: &mut impl FnMut(String)) {
+    let shown = |ms: i64| time(u64::try_from(ms).unwrap_or(0));
+    let Some((told, (from_ms, by_ms))) = of.and_then(|told| Some((told, told.harm_began_ms()?))) else {
+        line("- Harm began: unknown".to_owned());
+        return;
+    };
+    line(match from_ms == by_ms {
+        true => format!("- Harm began: {}, by its triggers", shown(by_ms)),
+        false => format!("- Harm began: between {} and {}, by its triggers", shown(from_ms), shown(by_ms)),
+    });
+    let opened_ms = i64::try_from(told.opened_ms).unwrap_or(i64::MAX);
+    line(format!("- It was noticed: {} ({})", time(told.opened_ms), seconds(opened_ms, by_ms)));
+}
+
+/// What came after the run.
+fn after(of: Option<&IncidentTold>, time: fn(u64) -> String, line: &mut impl FnMut(String)) {
+    let Some(told) = of else { return };
+    let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    match (told.harm_ended_ms, told.verdict_ms) {
+        (Some(ended_ms), Some(verdict_ms)) => {
+            let lasted = told
+                .harm_began_ms()
+                .map_or_else(String::new, |(_, by_ms)| format!("; {}", seconds(ms(ended_ms), by_ms)));
+            line(format!(
+                "- Harm ended: {}; its triggers stayed clear from then to {}{lasted}",
+                time(ended_ms),
+                time(verdict_ms)
+            ));
+        }
+        _ => line("- Harm ended: not that anybody knows of".to_owned()),
+    }
+    if let Some(closed_ms) = told.closed_ms {
+        line(format!("- The incident was over: {}", time(closed_ms)));
+    }
+}
+
+/// How long after the harm began at the latest.
+fn seconds(at_ms: i64, begun_ms: i64) -> String {
+    let apart_ms = at_ms.saturating_sub(begun_ms).max(0);
+    format!("{} s after it began at the latest", apart_ms / 1000)
 }
 
 /// One line, harmless, with everything escaped that Markdown or HTML would obey.

@@ -1,10 +1,12 @@
-//! What is told after a rollback: a run's records as the draft of its post-mortem. Nothing is guessed; what nobody wrote down is
-//! said to be unknown.
+//! What is told after a rollback: a run's records, and what the daemon wrote down of the harm that it was for, as the draft of its
+//! post-mortem. Nothing is guessed; what nobody wrote down is said to be unknown.
 
 mod calendar;
+mod incident;
 mod markdown;
 
 pub use calendar::calendar;
+pub use incident::{Cause, IncidentMaterial, IncidentTold, NoticeTold, pictures};
 pub use markdown::markdown;
 
 use crate::{Event, Outcome, Record, RunState, Standing, Undo, UnitRole, Verdict};
@@ -20,6 +22,8 @@ pub struct Material<'a> {
     pub run: &'a RunState,
     /// Its records, in order.
     pub records: &'a [Record],
+    /// The incident that it was for, where the daemon began it.
+    pub incident: Option<IncidentMaterial<'a>>,
     /// What changed in files, by the effect's name (`step/n`), as far as that is known and may be shown.
     pub changes: &'a [(String, Change)],
     /// Charts of the trigger's series, by the files that they are in, relative to the post-mortem's.
@@ -100,7 +104,7 @@ pub struct Item {
 }
 
 /// A run's post-mortem.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PostMortem {
     /// Version of this form.
     pub format: u32,
@@ -132,6 +136,8 @@ pub struct PostMortem {
     pub trust: Vec<String>,
     /// Who approved of what.
     pub approvals: Vec<String>,
+    /// The harm that it was for, where the daemon began it.
+    pub incident: Option<IncidentTold>,
     /// Charts of what set it off.
     pub charts: Vec<String>,
     /// What happened, in order.
@@ -161,7 +167,8 @@ impl PostMortem {
 
     /// Puts it together.
     pub fn of(material: Material<'_>) -> PostMortem {
-        let Material { site, run, records, changes, charts, policy } = material;
+        let Material { site, run, records, incident, changes, charts, policy } = material;
+        let told = incident.map(IncidentTold::of);
         let plan = run.plan();
         let ended = run.ended();
         let ended_ms = ended.map(|_| run.ended_ms());
@@ -186,7 +193,7 @@ impl PostMortem {
             trust: trust(run),
             approvals: approvals(run),
             charts: charts.to_vec(),
-            timeline: records.iter().filter_map(moment).collect(),
+            timeline: timeline(records, incident),
             effects: effects(run, changes),
             verifications: verifications(run, records),
             not_restored: not_restored(run),
@@ -199,7 +206,8 @@ impl PostMortem {
                 })
                 .collect(),
             actions: actions(policy, ended_ms),
-            unknown: unknown(run, charts),
+            unknown: unknown(run, told.as_ref(), charts),
+            incident: told,
         }
     }
 }
@@ -232,6 +240,14 @@ fn approvals(run: &RunState) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// What happened before, in and after the run, in the order of time; at one time, what the run wrote comes first.
+fn timeline(records: &[Record], incident: Option<IncidentMaterial<'_>>) -> Vec<Moment> {
+    let mut all: Vec<Moment> = records.iter().filter_map(moment).collect();
+    all.extend(incident.map(incident::moments).unwrap_or_default());
+    all.sort_by_key(|moment| moment.at_ms);
+    all
 }
 
 /// Reads and lookups are not worth a line; everything else of the journal is.
@@ -342,16 +358,32 @@ fn actions(policy: &PostMortemPolicy, ended_ms: Option<u64>) -> Vec<Todo> {
     ACTIONS.iter().map(todo).collect()
 }
 
-fn unknown(run: &RunState, charts: &[String]) -> Vec<String> {
-    let mut unknown = vec![
-        "since when users were affected: the journal knows the run and not the harm".to_owned(),
-        "which users were affected, and how".to_owned(),
-    ];
+fn unknown(run: &RunState, incident: Option<&IncidentTold>, charts: &[String]) -> Vec<String> {
+    let mut unknown = Vec::new();
+    match incident.map(|told| (told.harm_began_ms(), &told.needed_by)) {
+        None => unknown.push("since when users were affected: the journal knows the run and not the harm".to_owned()),
+        Some((None, Some(other))) => {
+            unknown.push(format!(
+                "since when users were affected: that is known of the incident {other}, which needed this"
+            ));
+        }
+        Some((None, None)) => {
+            unknown.push("since when users were affected: no rule of its triggers says it".to_owned())
+        }
+        Some((Some(_), _)) => {}
+    }
+    unknown.push("which users were affected, and how".to_owned());
     if charts.is_empty() {
         unknown.push("how the trigger's series went: no recorded data was given (`--data`)".to_owned());
     }
     if run.ended().is_none() {
         unknown.push("how it ends: the run was cut off and nobody went on with it yet".to_owned());
+    }
+    if let Some(told) = incident.filter(|told| told.verdict.is_none()) {
+        unknown.push(match told.is_stabilising {
+            true => "whether it stays well: its triggers must stay clear for a while yet".to_owned(),
+            false => "whether it is well: the daemon reached no verdict".to_owned(),
+        });
     }
     unknown
 }

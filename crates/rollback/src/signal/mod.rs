@@ -10,6 +10,7 @@ mod notation;
 mod read;
 mod recording;
 mod text_format;
+mod trails;
 
 use crate::neutralise;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ pub use notation::{NotationError, STALE_BITS, parse_values};
 pub use read::{ReadError, ReadLimits, Refused, Sink};
 pub use recording::Recording;
 pub use text_format::{Dialect, TextReader, parse_series};
+pub use trails::Trails;
 
 /// Bytes of a metric's or a label's name at most.
 pub const NAME_BYTES_MAX: usize = 256;

@@ -7,7 +7,7 @@ use super::{
     unit, words,
 };
 use crate::{
-    chart::{Chart, LINES_MAX, Line, Threshold as Limit, Unit},
+    chart::{Chart, LINES_MAX, Line, Mark, Threshold as Limit, Unit},
     signal::{Millis, Recording, Sample, Series},
 };
 use std::ops::Range;
@@ -25,11 +25,27 @@ pub struct Drawn {
     windows: Vec<Range<Millis>>,
     window_words: String,
     fired: Vec<Millis>,
+    marks: Vec<Mark>,
+    is_thinned: bool,
     gap: Millis,
     span: Range<Millis>,
 }
 
 impl Drawn {
+    /// With what else happened, for which the picture goes on as long as it must.
+    #[must_use]
+    pub fn marked(mut self, marks: Vec<Mark>) -> Drawn {
+        self.span.end = marks.iter().map(|mark| mark.at).fold(self.span.end, Millis::max);
+        self.marks = marks;
+        self
+    }
+
+    /// Of samples of which only some were kept.
+    #[must_use]
+    pub fn thinned(self) -> Drawn {
+        Drawn { is_thinned: true, ..self }
+    }
+
     /// Its chart.
     pub fn chart(&self, calendar: fn(Millis) -> String) -> Chart<'_> {
         let mut lines: Vec<Line<'_>> =
@@ -46,6 +62,8 @@ impl Drawn {
             windows: self.windows.clone(),
             window_words: self.window_words.clone(),
             fired: self.fired.clone(),
+            marks: self.marks.clone(),
+            is_thinned: self.is_thinned,
             calendar,
         }
     }
@@ -117,6 +135,8 @@ fn draw(
         windows,
         window_words,
         fired,
+        marks: Vec::new(),
+        is_thinned: false,
         gap: Millis(rule.conduct.stale_after_ms),
         span: span.clone(),
     })

@@ -210,6 +210,12 @@ impl Rule {
         all
     }
 
+    /// How long before it holds what it is about has begun, in milliseconds: at least, and at most. It is what its `for`s say,
+    /// and its windows look further back.
+    pub fn begun_before_ms(&self) -> (i64, i64) {
+        self.root.begun_before_ms(&self.terms)
+    }
+
     /// Whether some threshold is a number of baselines.
     pub fn has_baseline(&self) -> bool {
         self.terms.iter().any(|t| matches!(t.threshold, Threshold::Baseline(_)))
@@ -218,6 +224,29 @@ impl Rule {
     /// Whether some term has a window or a `for`, or counts a row: whether `min-samples` means something.
     pub fn has_samples_to_count(&self) -> bool {
         self.terms.iter().any(|t| t.for_ms.is_some() || matches!(t.value, Value::Over { .. } | Value::Ratio { .. }))
+    }
+}
+
+impl Node {
+    fn begun_before_ms(&self, terms: &[Term]) -> (i64, i64) {
+        let of = |nodes: &[Node], least: fn(i64, i64) -> i64| {
+            let all = nodes.iter().map(|node| node.begun_before_ms(terms));
+            all.reduce(|a, b| (least(a.0, b.0), a.1.max(b.1))).unwrap_or_default()
+        };
+        match self {
+            Node::Term(n) => terms.get(*n).map_or((0, 0), |term| {
+                let held_ms = term.for_ms.unwrap_or(0);
+                (held_ms, held_ms.saturating_add(term.value.window_ms().unwrap_or(0)))
+            }),
+            Node::And(nodes) => of(nodes, i64::max),
+            // Nobody knows which of them it was.
+            Node::Or(nodes) => of(nodes, i64::min),
+            Node::Not(node) => (0, node.begun_before_ms(terms).1),
+            Node::For { node, ms, .. } => {
+                let (least, most) = node.begun_before_ms(terms);
+                (least.saturating_add(*ms), most.saturating_add(*ms))
+            }
+        }
     }
 }
 
@@ -319,5 +348,31 @@ impl fmt::Display for Selector {
             write!(f, "{before}{label}{sign}\"{}\"", neutralise(value))?;
         }
         if self.labels.is_empty() { Ok(()) } else { f.write_str("}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_now_has_begun_between_two_times_before() {
+        let minutes = |text: &str| {
+            let (least, most) = Rule::parse(text).expect(text).begun_before_ms();
+            (least / 60_000, most / 60_000)
+        };
+        for (text, wanted) in [
+            ("queue_length > 3", (0, 0)),
+            ("queue_length > 3 for 10m", (10, 10)),
+            ("avg(queue_length) > 3 in 5m", (0, 5)),
+            ("avg(queue_length) > 3 in 5m for 10m", (10, 15)),
+            ("query_seconds > 2m occurring > 5 times in 1h", (0, 60)),
+            ("queue_length > 3 for 10m and up == 0 for 2m", (10, 10)),
+            ("queue_length > 3 for 10m or up == 0 for 2m", (2, 10)),
+            ("(queue_length > 3 and up == 0 for 2m) for 3m", (5, 5)),
+            ("not (queue_length > 3 for 10m)", (0, 10)),
+        ] {
+            assert_eq!(minutes(text), wanted, "{text}");
+        }
     }
 }
