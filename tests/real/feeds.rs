@@ -85,6 +85,47 @@ fn the_page_says_of_each_trigger_by_which_feed_it_is_judged_and_what_that_looks_
     }
 }
 
+/// The triggers of a story: name, feeds, and what they must say after its rollback.
+fn after_rollback(story: &str) -> Vec<(String, Vec<String>, String)> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../policies/triggers/{story}.toml"));
+    let policy: Table = fs::read_to_string(file).expect("text").parse().expect("TOML");
+    let word = |of: &Value| of.as_str().expect("a text").to_owned();
+    let of = |trigger: &Value| {
+        let feeds = trigger["feed"].as_array().expect("feeds").iter().map(word).collect();
+        (word(&trigger["name"]), feeds, trigger.get("after-rollback").map_or_else(|| "clear".to_owned(), word))
+    };
+    policy["trigger"].as_array().expect("triggers").iter().map(of).collect()
+}
+
+/// Where a trigger must be clear for the verdict, somebody measures still; where it is ignored, it does look as if all were bad.
+#[test]
+fn what_is_judged_after_a_rollback_is_still_there_to_be_measured() {
+    let site = Real::with(&["1.2", "1.3", "1.4", "1.5", "1.6", "1.7", "1.1.5", "1.8"]);
+    let (mut judged, mut ignored) = (0, 0);
+    for story in ["1.2", "1.3", "1.4", "1.5", "1.6", "1.7", "1.1.5", "1.8"] {
+        let _ = site.unship(["apply", story, "--yes"]).exits(0);
+        let looked = site.unship(["triggers", "look", story, "--json"]).json();
+        let values = |feed: &String| {
+            let line = looked.iter().find(|line| line["feed"] == feed.as_str()).expect("a line for each feed");
+            line["samples"].as_array().expect("samples").iter().map(|s| s["value"].as_f64()).collect::<Vec<_>>()
+        };
+        for (trigger, feeds, says) in after_rollback(story) {
+            match says.as_str() {
+                "clear" => {
+                    judged += 1;
+                    assert!(feeds.iter().all(|feed| !values(feed).is_empty()), "{story}/{trigger}: {looked:?}");
+                }
+                "ignored" => {
+                    ignored += 1;
+                    assert!(feeds.iter().all(|feed| values(feed) == [Some(0.0)]), "{story}/{trigger}: {looked:?}");
+                }
+                _ => assert_eq!(says, "silent", "{story}/{trigger}"),
+            }
+        }
+    }
+    assert_eq!((judged, ignored), (9, 1));
+}
+
 /// Lives through what the site's feeds read: requests, tests, documents, a build, a run of dbt, and what goes wrong with them.
 fn live(site: &Real) {
     for key in [None, Some(KEY)] {

@@ -107,7 +107,7 @@ pub use site_policy::SitePolicy;
 pub use story_policy::{OnFail, StoryPolicy};
 pub use tables::Definitions;
 pub use tier::COMMUNITY;
-pub use trigger::{Attribution, Baseline, NoData, Sentence, Severity, Trigger, parse_story_triggers};
+pub use trigger::{AfterRollback, Attribution, Baseline, NoData, Sentence, Severity, Trigger, parse_story_triggers};
 pub use trigger_tests::{Times, TriggerTest, TriggerTests};
 pub use trust::{
     APPROVER, Accepted, Lapse, Memory, ROOT, ROOT_BYTES_MAX, Role, Root, RootError, RootFile, StoryPattern, Tier,

@@ -27,6 +27,8 @@ pub struct Trigger {
     pub auto: bool,
     /// What missing data means.
     pub no_data: NoData,
+    /// How it is looked at when its story, or the one that is laid to it, was taken back.
+    pub after_rollback: AfterRollback,
     /// How old the newest sample may be; a larger gap is missing data.
     pub stale_after: Duration,
     /// The site's feeds that its metrics come from, with their places.
@@ -83,6 +85,19 @@ pub enum NoData {
     Ok,
 }
 
+/// What a trigger must say after its story was taken back, for the verdict that all is well.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AfterRollback {
+    /// That it is clear: there is data, and it does not hold.
+    #[default]
+    Clear,
+    /// That it does not hold: what it measures may be gone with the story, and then there is no data.
+    Silent,
+    /// Nothing: what it measures is gone with the story for certain, and that looks as if it held.
+    Ignored,
+}
+
 /// How the story at fault is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -125,6 +140,8 @@ pub(crate) struct RawTrigger {
     auto: Spanned<bool>,
     #[serde(default)]
     no_data: NoData,
+    #[serde(default)]
+    after_rollback: AfterRollback,
     stale_after: Option<Spanned<String>>,
     feed: Spanned<Vec<Spanned<String>>>,
     min_samples: Option<Spanned<u32>>,
@@ -228,6 +245,7 @@ impl RawTrigger {
             auto: *self.auto.get_ref(),
             auto_span: self.auto.span(),
             no_data: self.no_data,
+            after_rollback: self.after_rollback,
             stale_after: length(self.stale_after.as_ref(), STALE_AFTER)?,
             feeds,
             min_samples: self.min_samples.as_ref().map(|n| Ok((positive(Some(n), 1)?, n.span()))).transpose()?,

@@ -100,6 +100,8 @@ fn each_branch_of_the_decision_tree() {
     };
     let already =
         Known { way: Some(Way::Open { weakens: Vec::new(), manual_only: false, already: true }), ..base.clone() };
+    let gone = Known { is_gone_then: true, ..already.clone() };
+    let not_yet = Known { is_gone_then: true, ..base.clone() };
     let shut = Known { way: Some(Way::Shut { reason: "no bundle".into() }), ..base.clone() };
     let paused = Known { paused_by: Some("ada".into()), ..base.clone() };
     let spent = Known { attempts: 1, ..base.clone() };
@@ -122,6 +124,17 @@ fn each_branch_of_the_decision_tree() {
         ("refused again and again", story, Medium, true, &refused, Decision::Page, None, "2 runs of it were refused"),
         ("no way back", story, Medium, true, &shut, Decision::Page, None, "no bundle"),
         ("taken back already", story, Medium, true, &already, Decision::Page, None, "taken back already"),
+        (
+            "and its measure with it",
+            story,
+            High,
+            true,
+            &gone,
+            Decision::Ignore,
+            None,
+            "what its triggers measure with it",
+        ),
+        ("its measure is there yet", story, High, true, &not_yet, Decision::Act, None, "acts by itself"),
     ] {
         let book = book([opened(1, story, severity, auto)]);
         let found = decide(book.incident(&id(1)).expect("it"), &DecisionPolicy::default(), known);

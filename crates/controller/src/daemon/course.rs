@@ -114,6 +114,7 @@ impl Daemon {
                 way: way.clone(),
                 paused_by: book.paused().map(|(by, _)| by.clone()),
                 attempts: incident.story.as_ref().map_or(0, |s| book.attempts(s, now_ms.saturating_sub(DAY_MS))),
+                is_gone_then: self.are_gone_then(incident),
                 refused: incident.runs.iter().filter(is_refused).count(),
             }
         });
@@ -128,6 +129,9 @@ impl Daemon {
         let notice = self.tell(incident, &decided);
         facts.push(self.fact(incident, &decided));
         facts.extend(links);
+        if decided.decision == Decision::Ignore {
+            return self.close_with(incident, Closing::GoneAlready, &decided.reason, facts);
+        }
         self.say(facts, notice)?;
         Ok(true)
     }
@@ -384,9 +388,7 @@ impl Daemon {
                 let reason = format!("run {run} was refused{why}");
                 self.say(vec![Fact::Escalated { incident: incident.id.clone(), reason }], Vec::new())?;
             }
-            (Outcome::Succeeded, Some(Verdict::Recovered))
-                if incident.triggers.iter().any(|t| self.rule(&t.trigger).is_some()) =>
-            {
+            (Outcome::Succeeded, Some(Verdict::Recovered)) if self.is_judged_after(incident) => {
                 let stability_ms = u64::try_from(self.parts.setup.decision.stability.as_millis()).unwrap_or(u64::MAX);
                 let until_ms = self.now_ms().saturating_add(stability_ms);
                 self.begin_to_judge(incident);
@@ -428,16 +430,15 @@ impl Daemon {
         }
         match judged {
             After::Breach(why) => self.say_verdict(incident, run, Verdict::NotRecovered, &why)?,
-            After::Clear if is_over => {
-                self.say_verdict(
-                    incident,
-                    run,
-                    Verdict::Recovered,
-                    "its verifications passed, and its triggers stayed clear",
-                )?;
+            After::Clear(silent) if is_over => {
+                let mut reason = "its verifications passed, and its triggers stayed clear".to_owned();
+                if !silent.is_empty() {
+                    reason.push_str(&format!("; without data, as policy has it: {}", silent.join(", ")));
+                }
+                self.say_verdict(incident, run, Verdict::Recovered, &reason)?;
             }
             After::Unknown(why) if is_over => self.say_verdict(incident, run, Verdict::Unknown, &why)?,
-            After::Clear | After::Unknown(_) => return Ok(false),
+            After::Clear(_) | After::Unknown(_) => return Ok(false),
         }
         Ok(true)
     }
@@ -447,7 +448,8 @@ impl Daemon {
     fn fired_since(&self, incident: &Incident, run: &RunId) -> Option<String> {
         let ended_ms = self.parts.book.read(|book| book.runs().get(run)?.ended.as_ref().map(|ended| ended.3))?;
         let fired_ms = |t: &Joined| t.evidence.as_ref().map_or(t.at_ms, |e| u64::try_from(e.at_ms).unwrap_or(0));
-        incident.triggers.iter().find(|t| fired_ms(t) > ended_ms).map(|t| t.trigger.clone())
+        let is_judged = |t: &&Joined| self.rule(&t.trigger).is_none_or(|rule| !self.is_gone_then(rule));
+        incident.triggers.iter().filter(is_judged).find(|t| fired_ms(t) > ended_ms).map(|t| t.trigger.clone())
     }
 
     fn say_verdict(

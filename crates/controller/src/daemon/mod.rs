@@ -253,6 +253,7 @@ impl Daemon {
         }
         self.watch_clock()?;
         self.take_samples()?;
+        self.rearm_what_is_back();
         self.take_submissions()?;
         for done in self.hands.done() {
             self.take_done(done)?;

@@ -6,9 +6,9 @@ use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
-use unship_policy::{Attribution, NoData, Severity, Trigger};
+use unship_policy::{AfterRollback, Attribution, NoData, Severity, Trigger};
 use unship_rollback::{
-    incident::{self, Book, Fact, Incident, IncidentId, NoticeEvent, Stage},
+    incident::{self, Book, Closing, Fact, Incident, IncidentId, NoticeEvent, Stage},
     signal::{Millis, Sample, Series},
     trigger::{
         Answer, Evaluator, Lookup, Phase, RuleState, Settings, Silence, Suppression, TransitionKind, TriggerRule,
@@ -93,10 +93,13 @@ fn judge_name(incident: &IncidentId) -> String {
     format!("judge-{incident}")
 }
 
-/// The rules by which it is judged whether an incident's triggers stay clear after its run: theirs, with what they took for
-/// normal before. Nothing from before the run is in their windows.
+/// The rules by which it is judged whether an incident's triggers stay clear after its run: theirs, but for those that say
+/// nothing then, with what they took for normal before. Nothing from before the run is in their windows.
 fn rules_after(incident: &Incident, rules: &[TriggerRule], evaluator: &Evaluator) -> Vec<TriggerRule> {
-    let is_its = |rule: &TriggerRule| incident.triggers.iter().any(|t| t.trigger == qualified(rule));
+    let is_its = |rule: &TriggerRule| {
+        rule.conduct.after_rollback != AfterRollback::Ignored
+            && incident.triggers.iter().any(|t| t.trigger == qualified(rule))
+    };
     let mut after = Vec::new();
     for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| is_its(rule)) {
         let mut rule = rule.clone();
@@ -112,8 +115,8 @@ fn rules_after(incident: &Incident, rules: &[TriggerRule], evaluator: &Evaluator
 /// How the triggers of an incident stand after its run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum After {
-    /// None of them breaches or is about to.
-    Clear,
+    /// None of them breaches or is about to. These had no data, which policy takes for well.
+    Clear(Vec<String>),
     /// One does.
     Breach(String),
     /// One has no data, or none that says something.
@@ -130,7 +133,7 @@ fn answer(rule: &TriggerRule, answer: Answer) -> Answer {
 }
 
 pub(super) fn judge(evaluator: &Evaluator) -> After {
-    let mut unknown = None;
+    let (mut unknown, mut silent) = (None, Vec::new());
     for (index, rule) in evaluator.rules().iter().enumerate() {
         let Some(state) = evaluator.state(index) else { continue };
         let name = qualified(rule);
@@ -138,11 +141,12 @@ pub(super) fn judge(evaluator: &Evaluator) -> After {
             Answer::Breach => return After::Breach(format!("{name} breaches again")),
             _ if state.pending_since.is_some() => return After::Breach(format!("{name} begins to breach again")),
             Answer::Ok => {}
+            Answer::NoData if rule.conduct.after_rollback == AfterRollback::Silent => silent.push(name),
             Answer::NoData => unknown = unknown.or(Some(format!("{name} has had no data since"))),
             Answer::Error => unknown = unknown.or(Some(format!("{name} has data that says nothing"))),
         }
     }
-    unknown.map_or(After::Clear, After::Unknown)
+    unknown.map_or(After::Clear(silent), After::Unknown)
 }
 
 fn offer(evaluator: &mut Evaluator, series: &Series, sample: Sample) -> bool {
@@ -370,11 +374,17 @@ impl Daemon {
         self.snapshot.is_urgent = true;
     }
 
-    /// It is over: its triggers may fire again.
+    /// It is over: its triggers may fire again. One that holds since what it measures is gone with the story waits until that is
+    /// there again.
     pub(super) fn rearm(&mut self, incident: &Incident) {
         let now = millis(self.now_ms());
+        let is_taken_back = self.incident(&incident.id, |incident| {
+            matches!(incident.stage, Stage::Closed { how: Closing::Recovered | Closing::GoneAlready })
+        });
         for trigger in &incident.triggers {
-            if let Some(rule) = self.rule(&trigger.trigger) {
+            if let Some(rule) = self.rule(&trigger.trigger)
+                && !(is_taken_back == Some(true) && self.is_gone_then(rule))
+            {
                 self.evaluator.rearm(rule, now);
             }
         }
@@ -382,6 +392,38 @@ impl Daemon {
         // What lies there is of no use any more, and does no harm.
         let _ = self.parts.book.store().forget(&judge_name(&incident.id));
         self.snapshot.is_urgent = true;
+    }
+
+    /// Whether what a trigger measures is gone when its story is taken back.
+    pub(super) fn is_gone_then(&self, rule: usize) -> bool {
+        self.evaluator.rules()[rule].conduct.after_rollback == AfterRollback::Ignored
+    }
+
+    /// Whether that is so of all triggers of an incident.
+    pub(super) fn are_gone_then(&self, incident: &Incident) -> bool {
+        incident.triggers.iter().all(|t| self.rule(&t.trigger).is_some_and(|rule| self.is_gone_then(rule)))
+    }
+
+    /// Whether some trigger of an incident says something after its run.
+    pub(super) fn is_judged_after(&self, incident: &Incident) -> bool {
+        incident.triggers.iter().any(|t| self.rule(&t.trigger).is_some_and(|rule| !self.is_gone_then(rule)))
+    }
+
+    /// What was gone is there again, and well: its trigger may fire again.
+    pub(super) fn rearm_what_is_back(&mut self) {
+        let now = millis(self.now_ms());
+        for rule in 0..self.evaluator.rules().len() {
+            let waits =
+                |state: &RuleState| state.answer == Answer::Ok && matches!(state.phase, Phase::Fired | Phase::Latched);
+            if !self.is_gone_then(rule) || !self.evaluator.state(rule).as_ref().is_some_and(waits) {
+                continue;
+            }
+            let trigger = qualified(&self.evaluator.rules()[rule]);
+            if self.parts.book.read(|book| book.open_by_trigger(&trigger).is_none()) {
+                self.evaluator.rearm(rule, now);
+                self.snapshot.is_urgent = true;
+            }
+        }
     }
 
     /// A trigger, or all, is not to fire for a while.

@@ -2,6 +2,7 @@
 //! store are the real ones.
 
 mod decisions;
+mod gone;
 mod people;
 mod restarts;
 mod runs;

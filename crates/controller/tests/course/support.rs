@@ -54,6 +54,8 @@ pub const TRIGGERS: &[(&str, &str, &str, bool, &str)] = &[
     ("1.3", "ask", "high", false, ""),
     ("1.3", "watch", "medium", false, ""),
     ("1.3", "event", "high", true, "no-data = \"ok\""),
+    ("1.3", "quiet", "high", true, "after-rollback = \"silent\""),
+    ("1.3", "gone", "high", true, "after-rollback = \"ignored\""),
     ("1.4", "other", "high", true, ""),
     ("1.8", "manual", "high", false, ""),
     ("site", "whose", "high", false, "attribution = \"ask\""),

@@ -21,6 +21,8 @@ pub struct Known {
     pub paused_by: Option<String>,
     /// Automatic runs of the story within the last 24 hours.
     pub attempts: usize,
+    /// What its triggers measure is gone when the story is taken back: that they hold then says nothing.
+    pub is_gone_then: bool,
     /// Runs of this incident that were refused before they changed anything.
     pub refused: usize,
 }
@@ -73,6 +75,14 @@ pub fn decide(incident: &Incident, policy: &DecisionPolicy, known: &Known) -> De
     };
     if let Way::Shut { reason } = way {
         return Decided::new(Decision::Page, format!("the story cannot be taken back now: {reason}"));
+    }
+    if let Way::Open { already: true, .. } = way
+        && known.is_gone_then
+    {
+        return Decided::new(
+            Decision::Ignore,
+            "the story is taken back already, and what its triggers measure with it",
+        );
     }
     if let Way::Open { already: true, .. } = way {
         return Decided::new(Decision::Page, "the story is taken back already, and its trigger fires");

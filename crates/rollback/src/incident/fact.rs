@@ -100,6 +100,8 @@ pub enum Closing {
     Recovered,
     /// Its triggers cleared without that.
     Cleared,
+    /// The story was taken back already, and what its triggers measure is gone with it.
+    GoneAlready,
     /// A person said no, and its triggers cleared since.
     FixedForward,
     /// A person closed it.

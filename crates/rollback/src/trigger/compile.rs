@@ -3,7 +3,7 @@
 use super::{Rule, RuleError, Threshold, parse};
 use crate::signal::Millis;
 use std::{ops::Range, time::Duration};
-use unship_policy::{Baseline, FileError, NoData, Sentence, SitePolicy, StoryId, Trigger};
+use unship_policy::{AfterRollback, Baseline, FileError, NoData, Sentence, SitePolicy, StoryId, Trigger};
 
 /// A trigger with its rules read.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +29,8 @@ pub struct Conduct {
     pub stale_after_ms: i64,
     /// What missing data means.
     pub no_data: NoData,
+    /// How it is looked at when its story was taken back.
+    pub after_rollback: AfterRollback,
     /// Samples that a window or a `for` needs; events that a ratio is of.
     pub min_samples: u32,
     /// Between two firings.
@@ -53,6 +55,7 @@ impl Default for Conduct {
         Conduct {
             stale_after_ms: 5 * 60_000,
             no_data: NoData::Hold,
+            after_rollback: AfterRollback::Clear,
             min_samples: 1,
             cooldown_ms: 3_600_000,
             budget: 1,
@@ -87,8 +90,9 @@ impl TriggerRule {
     pub(super) fn fingerprint(&self) -> String {
         let story = self.story.as_ref().map_or("site", StoryId::as_str);
         let clear = self.clear.as_ref().map_or("", Rule::text);
-        // When the story was shipped may change without making it another rule.
-        let conduct = Conduct { baseline_until: None, ..self.conduct.clone() };
+        // When the story was shipped, and how it is looked at when it is gone, may change without making it another rule.
+        let conduct =
+            Conduct { baseline_until: None, after_rollback: AfterRollback::default(), ..self.conduct.clone() };
         format!("{story}/{}: {} | {clear} | {conduct:?}", self.name, self.when.text())
     }
 }
@@ -131,6 +135,7 @@ fn one(site: &SitePolicy, story: Option<&StoryId>, trigger: &Trigger, text: &str
     let conduct = Conduct {
         stale_after_ms: ms(trigger.stale_after),
         no_data: trigger.no_data,
+        after_rollback: trigger.after_rollback,
         min_samples: trigger.min_samples.as_ref().map_or(1, |(n, _)| *n),
         cooldown_ms: ms(trigger.cooldown),
         budget: trigger.budget,

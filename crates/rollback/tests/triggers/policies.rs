@@ -112,6 +112,12 @@ fn what_is_wrong_with_a_trigger_is_told_at_its_place() {
         ),
         (
             "auto = true",
+            "auto = true\nafter-rollback = \"ok\"",
+            "\"ok\"",
+            "unknown variant `ok`, expected one of `clear`, `silent`, `ignored`",
+        ),
+        (
+            "auto = true",
             "auto = true\nattribution = \"ask\"",
             "\"ask\"",
             "the story at fault is the one that this trigger belongs to",

@@ -8,7 +8,8 @@ use crate::{
 };
 use std::{collections::BTreeMap, time::Duration};
 use unship_policy::{
-    Attribution, CommandValue, DbtValue, Feed, FeedSource, FileValue, NoData, ProbeValue, Severity, SitePolicy, Trigger,
+    AfterRollback, Attribution, CommandValue, DbtValue, Feed, FeedSource, FileValue, NoData, ProbeValue, Severity,
+    SitePolicy, Trigger,
 };
 use unship_rollback::{
     neutralise,
@@ -43,7 +44,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         let clears = clears(rule);
         let feeds: Vec<(&str, String)> =
             trigger.feeds.iter().map(|(name, _)| (name.as_str(), feed(&site.policy, name.as_str()))).collect();
-        let (no_data, follows) = (no_data(trigger), follows(rule, trigger));
+        let (no_data, follows, after) = (no_data(trigger), follows(rule, trigger), after(trigger));
         let owner = owner_text(rule.story.as_ref());
         let acts = if trigger.auto { "acts by itself" } else { "asks" };
         out.text(format!("{owner} {}: {}, {acts}", rule.name, severity(trigger.severity)));
@@ -58,11 +59,13 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         }
         paragraph(out, "no data", std::slice::from_ref(&no_data));
         paragraph(out, "then", &follows);
+        paragraph(out, "after that", &[after.to_owned()]);
         out.object(&serde_json::json!({
             "type": "trigger", "story": rule.story.as_ref().map(|s| s.as_str()), "name": rule.name, "when": rule.when.text(),
             "severity": trigger.severity, "auto": trigger.auto, "fires": fires, "clears": clears,
             "feeds": feeds.iter().map(|(name, what)| serde_json::json!({ "name": name, "what": what })).collect::<Vec<_>>(),
             "baseline": baseline(trigger), "no_data": no_data, "follows": follows,
+            "after_rollback": trigger.after_rollback,
         }));
     }
     out.summary(serde_json::json!({ "triggers": rules.len() }));
@@ -104,6 +107,21 @@ fn no_data(trigger: &Trigger) -> String {
         None => String::new(),
     };
     format!("without a sample for more than {old}{enough} nothing is known, and that means {means}")
+}
+
+/// What counts when the story was taken back.
+fn after(trigger: &Trigger) -> &'static str {
+    match trigger.after_rollback {
+        AfterRollback::Clear => {
+            "when the story was taken back it must have data and not hold, or it is not known to be well"
+        }
+        AfterRollback::Silent => {
+            "when the story was taken back it must not hold; what it measures may be gone then, and no data is well"
+        }
+        AfterRollback::Ignored => {
+            "when the story was taken back it says nothing: what it measures is gone with it, which looks as if it held"
+        }
+    }
 }
 
 fn baseline(trigger: &Trigger) -> Option<String> {
