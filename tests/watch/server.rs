@@ -79,6 +79,35 @@ fn a_one_time_link_is_looked_at_as_often_as_one_likes_and_counts_once() {
         }
         assert!(method == "HEAD" || shown.text.contains(&digest) && shown.text.contains("Yes, take it back"));
     }
+    // It is for a telephone too, and shows what was measured; the picture is nobody else's either.
+    let shown = daemon.ask("GET", &path, "").expect("it lives").text;
+    let token = path.rsplit('/').next().expect("a token");
+    for part in [
+        "width=device-width",
+        "href=\"link.css\"",
+        &format!("src=\"{token}/chart/1\""),
+        "It can be answered once, until",
+    ] {
+        assert!(shown.contains(part), "lacks {part}: {shown}");
+    }
+    assert!(daemon.ask("GET", "/v1/link/link.css", "").expect("it lives").text.contains("content-type: text/css"));
+    let chart = daemon.ask("GET", &format!("{path}/chart/1"), "").expect("it lives");
+    assert!(
+        chart.status == 200 && chart.text.contains("image/svg+xml") && chart.text.contains("cache-control: no-store")
+    );
+    assert!(
+        chart.text.contains("<svg ") && chart.text.contains("duckdb_query_seconds: 130 s to 130 s."),
+        "{}",
+        chart.text
+    );
+    for none in ["chart/0", "chart/2", "chart/99999999999999999999", "chart/x"] {
+        assert!(
+            [400, 404].contains(&daemon.ask("GET", &format!("{path}/{none}"), "").expect("it lives").status),
+            "{none}"
+        );
+    }
+    let other = "0".repeat(token.len());
+    assert_eq!(daemon.ask("GET", &format!("/v1/link/{other}/chart/1"), "").expect("it lives").status, 404);
     assert_eq!(incident(&site)["stage"], "asking", "a look changes nothing");
     for odd in ["", "answer=maybe", "answer=yes&answer=no", "answer=yes ", &"answer=yes&".repeat(1000)] {
         assert!([400, 413].contains(&daemon.ask("POST", &path, odd).expect("it lives").status), "{odd:.20}");

@@ -7,7 +7,7 @@ use std::{
     io::{self, Read},
     path::Path,
 };
-use unship_rollback::signal::{CsvReader, Dialect, Millis, ReadLimits, Recording, TextReader, TokenLimit, read_matrix};
+use unship_rollback::signal::{CsvReader, Dialect, ReadLimits, Recording, TextReader, TokenLimit, read_matrix};
 
 /// How much is read at once.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -137,10 +137,4 @@ impl<R: Read> Read for Limited<'_, R> {
 /// RFC 3339 as milliseconds since 1970.
 pub fn moment(text: &str) -> Option<i64> {
     text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
-}
-
-/// A time as `YYYY-MM-DD hh:mm:ss`, in UTC.
-pub fn calendar(at: Millis) -> String {
-    jiff::Timestamp::from_millisecond(at.0)
-        .map_or_else(|_| format!("{} ms", at.0), |t| t.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }

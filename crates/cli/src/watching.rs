@@ -152,13 +152,8 @@ pub struct RunsIncident {
 pub fn incident_of(site: &Site, run: &RunId) -> Result<Option<RunsIncident>> {
     let Some(store) = site.store()?.watched().map_err(|e| crate::history::not_intact(&e))? else { return Ok(None) };
     let Some(id) = book(&store)?.runs().get(run).map(|note| note.incident.clone()) else { return Ok(None) };
-    let mut facts = Vec::new();
-    let book = book::read_with(&store, |entry| {
-        let at_ms = entry.at_ms;
-        let its = entry.facts.into_iter().filter(|fact| fact.incident() == Some(&id));
-        facts.extend(its.map(|fact| (at_ms, fact)));
-    });
-    Ok(Some(RunsIncident { book: book.map_err(|e| not_readable(&e))?, id, facts }))
+    let (book, facts) = book::read_facts(&store, &id).map_err(|e| not_readable(&e))?;
+    Ok(Some(RunsIncident { book, id, facts }))
 }
 
 /// An incident's id from the command line, of one that is there.

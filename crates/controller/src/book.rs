@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use unship_rollback::incident::{Book, Entry, Fact, IllegalFact};
+use unship_rollback::incident::{Book, Entry, Fact, IllegalFact, IncidentId};
 use unship_store::{CheckpointError, Durability, Journal, JournalError, LockError, RunLock, WatchStore};
 
 /// Why the book cannot be opened or written.
@@ -69,13 +69,27 @@ pub fn read(store: &WatchStore) -> Result<Book, BookError> {
 ///
 /// # Errors
 /// As there.
-pub fn read_with(store: &WatchStore, mut each: impl FnMut(Entry)) -> Result<Book, BookError> {
+fn read_with(store: &WatchStore, mut each: impl FnMut(Entry)) -> Result<Book, BookError> {
     let mut book = Book::default();
     for record in store.records()? {
         let record = record?;
         each(replay(&mut book, record.seq, &record.json)?);
     }
     Ok(book)
+}
+
+/// The facts of one incident, each with its time, in order; with the book of that moment.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_facts(store: &WatchStore, id: &IncidentId) -> Result<(Book, Vec<(u64, Fact)>), BookError> {
+    let mut facts = Vec::new();
+    let book = read_with(store, |entry| {
+        let at_ms = entry.at_ms;
+        let its = entry.facts.into_iter().filter(|fact| fact.incident() == Some(id));
+        facts.extend(its.map(|fact| (at_ms, fact)));
+    })?;
+    Ok((book, facts))
 }
 
 fn replay(book: &mut Book, seq: u64, json: &[u8]) -> Result<Entry, BookError> {

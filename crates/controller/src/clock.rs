@@ -20,6 +20,12 @@ pub trait WatchClock: Send + Sync {
     }
 }
 
+/// A time as `YYYY-MM-DD hh:mm:ss`, in UTC.
+pub fn calendar(at: Millis) -> String {
+    jiff::Timestamp::from_millisecond(at.0)
+        .map_or_else(|_| format!("{} ms", at.0), |t| t.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
 /// This machine's.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MachineClock;

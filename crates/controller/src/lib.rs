@@ -9,6 +9,7 @@ pub mod daemon;
 mod hands;
 mod http;
 pub mod intake;
+pub mod link_page;
 pub mod links;
 pub mod metrics;
 pub mod notify;

@@ -1,9 +1,10 @@
 //! The daemon's server: its health, its metrics, one-time links; what gives samples is merged into it.
 
 use crate::{
-    book::WatchBook,
+    book::{self, WatchBook},
     clock::WatchClock,
     daemon::{Request, Requests},
+    link_page::{self, escape},
     links,
     metrics::{self, Metrics},
     sources::Sources,
@@ -36,7 +37,7 @@ use tokio::{
     sync::Semaphore,
 };
 use unship_policy::Digest;
-use unship_rollback::incident::{Incident, Link};
+use unship_rollback::incident::Incident;
 
 /// Bytes of a request at most, where nothing else is said.
 const BODY_BYTES_MAX: usize = 4096;
@@ -87,7 +88,9 @@ pub fn router(desk: Desk) -> Router {
     let mut router = Router::new()
         .route("/health", get(health))
         .route("/metrics", get(metrics))
-        .route("/v1/link/{token}", get(show_link).post(use_link));
+        .route("/v1/link/link.css", get(style))
+        .route("/v1/link/{token}", get(show_link).post(use_link))
+        .route("/v1/link/{token}/chart/{n}", get(show_chart));
     if is_driven {
         router = router.route("/v1/clock", post(set_clock));
     }
@@ -201,7 +204,36 @@ async fn show_link(State(desk): State<Arc<Desk>>, Path(token): Path<String>) -> 
     let Some(link) = links::digest(&token) else { return no_link() };
     let found = desk.book.read(|book| book.link(&link).map(|(i, l)| (i.clone(), l.clone())));
     let Some((incident, made)) = found else { return no_link() };
-    page(StatusCode::OK, &link_page(&incident, &made, desk.clock.now_ms()))
+    let charts = charts_of(&desk, incident.clone()).await.len();
+    page(StatusCode::OK, &link_page::question(&incident, &made, &token, charts, desk.clock.now_ms()))
+}
+
+/// One of the pictures of that page. A picture brings its own style, and nothing else.
+async fn show_chart(State(desk): State<Arc<Desk>>, Path((token, n)): Path<(String, usize)>) -> Response {
+    let Some(link) = links::digest(&token) else { return no_link() };
+    let found = desk.book.read(|book| book.link(&link).map(|(incident, _)| incident.clone()));
+    let Some(incident) = found else { return no_link() };
+    let mut charts = charts_of(&desk, incident).await.into_iter();
+    let Some(chart) = n.checked_sub(1).and_then(|n| charts.nth(n)) else { return no_link() };
+    let kind = [(header::CONTENT_TYPE, "image/svg+xml")];
+    (guarded("default-src 'none'; style-src 'unsafe-inline'"), kind, chart).into_response()
+}
+
+/// What the daemon's journal has of an incident, as pictures; none where it cannot be read: the words are there all the same.
+async fn charts_of(desk: &Arc<Desk>, incident: Incident) -> Vec<String> {
+    let desk = desk.clone();
+    let drawn = tokio::task::spawn_blocking(move || match book::read_facts(desk.book.store(), &incident.id) {
+        Ok((_, facts)) => link_page::charts(&incident, &facts),
+        Err(e) => {
+            tracing::warn!(error = %e, "a link's page has no picture");
+            Vec::new()
+        }
+    });
+    drawn.await.unwrap_or_default()
+}
+
+async fn style() -> Response {
+    ([(header::CONTENT_TYPE, "text/css")], link_page::STYLE).into_response()
 }
 
 async fn use_link(State(desk): State<Arc<Desk>>, Path(token): Path<String>, body: Bytes) -> Response {
@@ -250,45 +282,16 @@ fn no_link() -> Response {
 }
 
 fn page(status: StatusCode, body: &str) -> Response {
-    let html = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"referrer\" content=\"no-referrer\">\
-         <title>unship</title><body>{body}</body></html>"
-    );
-    let headers = [
+    const POLICY: &str =
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'";
+    (status, guarded(POLICY), Html(link_page::html(body))).into_response()
+}
+
+/// What goes with all that only one person is to see.
+fn guarded(policy: &'static str) -> [(header::HeaderName, &'static str); 3] {
+    [
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; form-action 'self'; frame-ancestors 'none'"),
-    ];
-    (status, headers, Html(html)).into_response()
-}
-
-fn link_page(incident: &Incident, link: &Link, now_ms: u64) -> String {
-    let story = incident.story.as_deref().unwrap_or("?");
-    let mut body = format!(
-        "<h1>Take story {} back?</h1><p>Incident {}, for {}.</p><ul>",
-        escape(story),
-        incident.id,
-        escape(&link.person)
-    );
-    for trigger in &incident.triggers {
-        let value = trigger.evidence.as_ref().and_then(|e| e.value).map_or_else(String::new, |v| format!(" (at {v})"));
-        body.push_str(&format!("<li>{}: <code>{}</code>{value}</li>", escape(&trigger.trigger), escape(&trigger.rule)));
-    }
-    body.push_str(&format!("</ul><p>The plan: <code>{}</code></p>", link.digest));
-    for effect in &incident.effects {
-        body.push_str(&format!("<p><code>{}</code></p>", escape(effect)));
-    }
-    if link.is_used || link.expires_ms <= now_ms || !incident.can_be_approved() || incident.plan != Some(link.digest) {
-        body.push_str("<p>This link does not work any more.</p>");
-    } else {
-        body.push_str(
-            "<form method=\"post\"><button name=\"answer\" value=\"yes\">Yes, take it back</button> \
-             <button name=\"answer\" value=\"no\">No, fix it forward</button></form>",
-        );
-    }
-    body
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+        (header::CONTENT_SECURITY_POLICY, policy),
+    ]
 }

@@ -20,12 +20,13 @@ use std::{
     os::unix::ffi::OsStringExt as _,
     path::{Component, Path, PathBuf},
 };
+use unship_controller::{clock::calendar as calendar_of, link_page::charts as charts_of};
 use unship_policy::{Definitions, definitions};
 use unship_rollback::{
     AppliedEffect, Image, RunId, RunState, Standing,
     chart::svg,
     incident::Wish,
-    post_mortem::{Change, IncidentMaterial, Material, PostMortem, calendar, markdown, pictures},
+    post_mortem::{Change, IncidentMaterial, Material, PostMortem, calendar, markdown},
     signal::Recording,
     text_path,
     trigger::{TriggerRule, drawn, metrics, replay},
@@ -87,7 +88,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         Ok(())
     })?;
     let charts = match incident {
-        Some(incident) if args.data.is_empty() => kept(incident),
+        Some(of) if args.data.is_empty() => charts_of(of.incident, of.facts),
         _ => charts(&site, state, &args.data)?,
     };
     let names: Vec<String> = (1..=charts.len()).map(|n| format!("{}-{n}.svg", args.run)).collect();
@@ -170,12 +171,6 @@ fn stamp(ms: u64) -> String {
     time(ms).split('.').next().unwrap_or_default().replace(['-', ':'], "") + "Z"
 }
 
-/// The charts of what the daemon kept of the incident's series.
-fn kept(incident: IncidentMaterial<'_>) -> Vec<String> {
-    let pictures = pictures(incident).into_iter().enumerate();
-    pictures.map(|(n, picture)| svg(&picture.chart(recorded::calendar), &format!("{}", n + 1))).collect()
-}
-
 /// The charts of the story's triggers in this data.
 fn charts(site: &Site, state: &RunState, data: &[PathBuf]) -> Result<Vec<String>> {
     if data.is_empty() {
@@ -193,7 +188,7 @@ fn charts(site: &Site, state: &RunState, data: &[PathBuf]) -> Result<Vec<String>
     let seen = replay(rules.clone(), &mut recording, span.end);
     let all = rules.iter().enumerate().flat_map(|(n, rule)| {
         let charts = drawn(rule, n, &seen, &recording);
-        charts.into_iter().map(|chart| svg(&chart.chart(recorded::calendar), &rule.name)).collect::<Vec<_>>()
+        charts.into_iter().map(|chart| svg(&chart.chart(calendar_of), &rule.name)).collect::<Vec<_>>()
     });
     Ok(all.collect())
 }

@@ -210,8 +210,7 @@ fn first_occurrence(
 }
 
 /// What the series of its triggers did before and after, as far as that was written down: a picture a term.
-pub fn pictures(material: IncidentMaterial<'_>) -> Vec<Drawn> {
-    let IncidentMaterial { incident, facts, .. } = material;
+pub fn pictures(incident: &Incident, facts: &[(u64, Fact)]) -> Vec<Drawn> {
     let mark =
         |at_ms: u64, what: &str| Mark { at: Millis(i64::try_from(at_ms).unwrap_or(i64::MAX)), what: what.to_owned() };
     let marks = facts.iter().filter_map(|(at_ms, fact)| match fact {

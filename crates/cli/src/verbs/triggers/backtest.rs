@@ -9,6 +9,7 @@ use crate::{
     triggers::{meant, owner_text},
 };
 use std::path::{Path, PathBuf};
+use unship_controller::clock::calendar;
 use unship_policy::FileError;
 use unship_rollback::{
     chart::{Characters, Unit, svg, terminal},
@@ -88,7 +89,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         fired += u64::from(tell(out, rule, n, &seen, charts.is_empty(), &files));
         let characters = characters(args.ascii);
         for chart in charts {
-            let lines = terminal(&chart.chart(recorded::calendar), characters, usize::from(args.width), HEIGHT);
+            let lines = terminal(&chart.chart(calendar), characters, usize::from(args.width), HEIGHT);
             // The heading was told already, unless there are several charts to tell apart.
             for line in lines.iter().skip(usize::from(charts.len() == 1)) {
                 out.text(line.trim_end());
@@ -231,7 +232,7 @@ fn write(to: Option<&Path>, rule: &TriggerRule, charts: &[Drawn], count: usize) 
         let term = if charts.len() > 1 { format!("-{}", n + 1) } else { String::new() };
         let name = format!("{}-{}{term}", owner_text(rule.story.as_ref()), rule.name);
         let file = if is_file { to.to_owned() } else { to.join(format!("{name}.svg")) };
-        std::fs::write(&file, svg(&chart.chart(recorded::calendar), &name)).map_err(|e| unwritable(&file, &e))?;
+        std::fs::write(&file, svg(&chart.chart(calendar), &name)).map_err(|e| unwritable(&file, &e))?;
         files.push(file);
     }
     Ok(files)

@@ -22,7 +22,7 @@ pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long to wait for any other answer: a query ends well before.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the service may take to answer after its start, and to wait for the end of the one before it.
-const START_TIMEOUT: Duration = Duration::from_secs(5);
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 /// A longer request is no request.
 const REQUEST_BYTES_MAX: u64 = 64 * 1024;

@@ -16,7 +16,7 @@ use std::{
 
 /// Between two looks of a service at what it keeps running.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-const START_TIMEOUT: Duration = Duration::from_secs(2);
+const START_TIMEOUT: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(2);
 
 /// What a service keeps running as long as a flag is on.
