@@ -4,9 +4,7 @@
 use crate::clock::calendar;
 use unship_policy::Severity;
 use unship_rollback::{
-    chart::svg,
-    incident::{Fact, Incident, Link},
-    post_mortem::pictures,
+    incident::{Incident, Link},
     signal::Millis,
 };
 
@@ -27,12 +25,6 @@ pub fn html(body: &str) -> String {
          <meta name=\"referrer\" content=\"no-referrer\"><link rel=\"stylesheet\" href=\"link.css\">\
          <title>unship</title><body>{body}</body></html>"
     )
-}
-
-/// The pictures of what set an incident off, as SVG documents.
-pub fn charts(incident: &Incident, facts: &[(u64, Fact)]) -> Vec<String> {
-    let drawn = pictures(incident, facts).into_iter().enumerate();
-    drawn.map(|(n, picture)| svg(&picture.chart(calendar), &(n + 1).to_string())).collect()
 }
 
 /// What is asked of whom; `token` is the link's own, under which its pictures are.

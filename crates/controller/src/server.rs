@@ -2,7 +2,7 @@
 
 use crate::{
     book::{self, WatchBook},
-    clock::WatchClock,
+    clock::{WatchClock, calendar},
     daemon::{Request, Requests},
     link_page::{self, escape},
     links,
@@ -37,7 +37,7 @@ use tokio::{
     sync::Semaphore,
 };
 use unship_policy::Digest;
-use unship_rollback::incident::Incident;
+use unship_rollback::{incident::Incident, post_mortem::charts};
 
 /// Bytes of a request at most, where nothing else is said.
 const BODY_BYTES_MAX: usize = 4096;
@@ -223,7 +223,7 @@ async fn show_chart(State(desk): State<Arc<Desk>>, Path((token, n)): Path<(Strin
 async fn charts_of(desk: &Arc<Desk>, incident: Incident) -> Vec<String> {
     let desk = desk.clone();
     let drawn = tokio::task::spawn_blocking(move || match book::read_facts(desk.book.store(), &incident.id) {
-        Ok((_, facts)) => link_page::charts(&incident, &facts),
+        Ok((_, facts)) => charts(&incident, &facts, calendar),
         Err(e) => {
             tracing::warn!(error = %e, "a link's page has no picture");
             Vec::new()

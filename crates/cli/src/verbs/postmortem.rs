@@ -20,13 +20,13 @@ use std::{
     os::unix::ffi::OsStringExt as _,
     path::{Component, Path, PathBuf},
 };
-use unship_controller::{clock::calendar as calendar_of, link_page::charts as charts_of};
+use unship_controller::clock::calendar as calendar_of;
 use unship_policy::{Definitions, definitions};
 use unship_rollback::{
     AppliedEffect, Image, RunId, RunState, Standing,
     chart::svg,
     incident::Wish,
-    post_mortem::{Change, IncidentMaterial, Material, PostMortem, calendar, markdown},
+    post_mortem::{self, Change, IncidentMaterial, Material, PostMortem, calendar, markdown},
     signal::Recording,
     text_path,
     trigger::{TriggerRule, drawn, metrics, replay},
@@ -88,7 +88,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit> {
         Ok(())
     })?;
     let charts = match incident {
-        Some(of) if args.data.is_empty() => charts_of(of.incident, of.facts),
+        Some(of) if args.data.is_empty() => post_mortem::charts(of.incident, of.facts, calendar_of),
         _ => charts(&site, state, &args.data)?,
     };
     let names: Vec<String> = (1..=charts.len()).map(|n| format!("{}-{n}.svg", args.run)).collect();

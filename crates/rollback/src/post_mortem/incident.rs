@@ -4,7 +4,7 @@
 use super::Moment;
 use crate::{
     RunId, Verdict,
-    chart::Mark,
+    chart::{Mark, svg},
     incident::{Book, Fact, Incident, IncidentId, NoticeEvent, NoticeStanding, Stage},
     signal::{Millis, Recording, Series, Sink as _},
     trigger::{Drawn, Evidence, Replay, Rule, Term, Transition, TransitionKind, TriggerRule, Value, drawn, metrics},
@@ -209,8 +209,14 @@ fn first_occurrence(
     Some((last_well, Some(within[first].at.0)))
 }
 
-/// What the series of its triggers did before and after, as far as that was written down: a picture a term.
-pub fn pictures(incident: &Incident, facts: &[(u64, Fact)]) -> Vec<Drawn> {
+/// What the series of an incident's triggers did before and after, as far as that was written down: an SVG document a term.
+/// `calendar` writes a time as `YYYY-MM-DD hh:mm:ss`.
+pub fn charts(incident: &Incident, facts: &[(u64, Fact)], calendar: fn(Millis) -> String) -> Vec<String> {
+    let drawn = pictures(incident, facts).into_iter().enumerate();
+    drawn.map(|(n, picture)| svg(&picture.chart(calendar), &(n + 1).to_string())).collect()
+}
+
+fn pictures(incident: &Incident, facts: &[(u64, Fact)]) -> Vec<Drawn> {
     let mark =
         |at_ms: u64, what: &str| Mark { at: Millis(i64::try_from(at_ms).unwrap_or(i64::MAX)), what: what.to_owned() };
     let marks = facts.iter().filter_map(|(at_ms, fact)| match fact {

@@ -6,7 +6,7 @@ mod incident;
 mod markdown;
 
 pub use calendar::calendar;
-pub use incident::{Cause, IncidentMaterial, IncidentTold, NoticeTold, pictures};
+pub use incident::{Cause, IncidentMaterial, IncidentTold, NoticeTold, charts};
 pub use markdown::markdown;
 
 use crate::{Event, Outcome, Record, RunState, Standing, Undo, UnitRole, Verdict};
