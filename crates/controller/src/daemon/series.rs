@@ -4,6 +4,7 @@
 use super::{Daemon, samples::millis};
 use std::collections::{BTreeMap, BTreeSet};
 use unship_rollback::{
+    chart::LINES_MAX,
     incident::{Fact, Incident, IncidentId, Joined, Seen},
     signal::{Millis, Sample, Series, Trails},
     trigger::{Selector, TriggerRule},
@@ -13,8 +14,6 @@ const HOUR_MS: i64 = 3_600_000;
 /// How long people take, and the run, and the time after it, mostly: so long are series followed beyond what is written down when
 /// a trigger fires.
 const AFTER_MS: i64 = 2 * HOUR_MS;
-/// Series of a trigger that are written down, as many as are drawn.
-const SERIES_MAX: usize = 8;
 
 /// How long before it fires the picture of a rule begins: long enough to see how it was before.
 fn before_ms(rule: &TriggerRule) -> i64 {
@@ -68,7 +67,8 @@ impl Daemon {
         series.extend(selectors.iter().flat_map(of));
         let mut known = BTreeSet::new();
         series.retain(|one| known.insert(one.clone()));
-        series.truncate(SERIES_MAX);
+        // More are not drawn.
+        series.truncate(LINES_MAX);
         self.seen(incident, rule, &series, after)
     }
 

@@ -2,12 +2,11 @@
 //! what came after it, is made of it.
 
 use super::{Millis, Sample, Series};
+use crate::chart::LINES_MAX;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Stretches of time that a trail is made of. Each keeps its first, least, greatest and last sample, so that no extreme is lost.
 const STRETCHES: i64 = 240;
-/// Series of a metric that are followed: more are not drawn either.
-const SERIES_MAX: usize = 8;
 
 /// The newest part of one series.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -58,7 +57,7 @@ fn thin(kept: &mut Vec<Sample>, sample: Sample) {
     });
 }
 
-/// See the module.
+/// See the module. Of each metric so many series are followed as are drawn.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Trails {
     /// By metric: how many milliseconds a stretch is long.
@@ -97,7 +96,7 @@ impl Trails {
         }
         // One that has ended gives way.
         let since = Millis(sample.at.0.saturating_sub(stretch_ms.saturating_mul(STRETCHES)));
-        if of_metric.len() < SERIES_MAX || give_way(of_metric, |newest| newest < Some(since)) {
+        if of_metric.len() < LINES_MAX || give_way(of_metric, |newest| newest < Some(since)) {
             of_metric.entry(series.clone()).or_default().take(stretch_ms, sample);
         }
     }
@@ -108,7 +107,7 @@ impl Trails {
             return;
         }
         let of_metric = self.trails.entry(series.metric().to_owned()).or_default();
-        if !of_metric.contains_key(series) && (of_metric.len() < SERIES_MAX || give_way(of_metric, |_| true)) {
+        if !of_metric.contains_key(series) && (of_metric.len() < LINES_MAX || give_way(of_metric, |_| true)) {
             of_metric.insert(series.clone(), Trail::default());
         }
     }
@@ -188,11 +187,11 @@ mod tests {
         for n in 0..1000 {
             trails.take(&series(n), sample(1_000_000, 1.0));
         }
-        assert_eq!(trails.series("seconds").count(), SERIES_MAX);
+        assert_eq!(trails.series("seconds").count(), LINES_MAX);
         // What made a trigger fire is followed, though others came first; what ended gives way by itself.
         trails.follow(&series(500));
         trails.take(&series(500), sample(1_000_001, 2.0));
-        assert_eq!((values(&trails, 500, -1), trails.series("seconds").count()), (vec![(1_000_001, 2.0)], SERIES_MAX));
+        assert_eq!((values(&trails, 500, -1), trails.series("seconds").count()), (vec![(1_000_001, 2.0)], LINES_MAX));
         trails.take(&series(900), sample(1_240_002, 3.0));
         assert_eq!(values(&trails, 900, -1), [(1_240_002, 3.0)]);
         trails.take(&Series::new("other", BTreeMap::new()).expect("a series"), sample(0, 1.0));
